@@ -1,0 +1,289 @@
+"""Who caused a call: endpoint tag, prompt version, tenant, user, session, tags.
+
+First that is set wins, field by field: the innermost `attribute(...)` block, outer blocks, W3C
+baggage that came in, what the framework knows (endpoint only), `TOLLSPAN_*` defaults.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar, cast
+
+from opentelemetry import baggage, context
+
+from . import semconv
+from .config import DATA_MODES, settings
+from .guard import quietly
+
+__all__ = ["attribute", "current", "endpoint_of_framework", "outgoing_baggage"]
+
+FIELDS: Mapping[str, str] = {
+    "endpoint": semconv.ENDPOINT_TAG,
+    "prompt": semconv.PROMPT_NAME,
+    "prompt_version": semconv.PROMPT_VERSION,
+    "tenant": semconv.TENANT,
+    "user": semconv.USER,
+    "session": semconv.SESSION,
+    "request_id": semconv.REQUEST_ID,
+    "data_mode": semconv.DATA_MODE,
+}
+"""Argument of `attribute` to span attribute. Baggage uses the span attribute's name."""
+
+IDS = frozenset({semconv.TENANT, semconv.USER, semconv.SESSION})
+"""What `TOLLSPAN_HASH_KEY` hashes."""
+
+MAX_LENGTH = 256
+"""Longest value kept, in characters: these become labels, columns and headers."""
+
+_KEY = context.create_key("tollspan-attribution")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _endpoint_unknown() -> str | None:
+    return None
+
+
+endpoint_of_framework: Callable[[], str | None] = _endpoint_unknown
+"""Endpoint that the enclosing server span names; the span processor replaces it."""
+
+
+def hashed(value: str) -> str:
+    """`value` as the first 32 hex digits of its HMAC-SHA256 under `TOLLSPAN_HASH_KEY`, if set.
+
+    A value that already is such a hash (it came in as baggage from another of our services)
+    carries the prefix `h:` and is left alone.
+    """
+    key = settings().hash_key
+    if not key or value.startswith("h:"):
+        return value
+    return "h:" + hmac.new(key.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _clean(name: str, value: Any) -> str | None:
+    """`value` as a short printable string, or None; ids hashed where asked."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else str(value)
+    text = text.strip()
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    text = text[:MAX_LENGTH]
+    if not text:
+        return None
+    return hashed(text) if name in IDS else text
+
+
+class attribute:
+    """Says who causes the calls inside: a `with` block, or a decorator of any kind of function.
+
+    Decorates `def`, `async def`, generators and async generators; the block covers exactly the
+    decorated function's own execution, never its caller's. Nested blocks add to one another and
+    the inner one wins field by field. Values are cut to 256 characters; unprintable characters go.
+
+    Args:
+        endpoint: the feature of the application, e.g. `checkout.ai_summary`; keep it low-cardinality.
+        prompt, prompt_version: which prompt, and which version of it.
+        tenant, user, session: for whom; HMAC-hashed where `TOLLSPAN_HASH_KEY` is set.
+        request_id: your own id of this logical call (externalRequestId).
+        data_mode: `real`, `test`, `replay` or `shadow`.
+        tags: more dimensions, e.g. `{"team": "growth"}`.
+
+    Raises:
+        ValueError: `data_mode` is none of the four.
+    """
+
+    __slots__ = ("_given", "_tokens")
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        prompt: str | None = None,
+        prompt_version: str | None = None,
+        tenant: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        request_id: str | None = None,
+        data_mode: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        if data_mode is not None and data_mode not in DATA_MODES:
+            raise ValueError(f"data_mode={data_mode!r}: write one of {', '.join(DATA_MODES)}")
+        self._given: dict[str, str] = {}
+        self._tokens: list[tuple[Any, context.Context]] = []
+        values = (endpoint, prompt, prompt_version, tenant, user, session, request_id, data_mode)
+        with quietly:
+            for name, value in zip(FIELDS.values(), values, strict=True):
+                if (text := _clean(name, value)) is not None:
+                    self._given[name] = text
+            for key, value in (tags or {}).items():
+                if (text := _clean("", value)) is not None:
+                    self._given[semconv.TAG_PREFIX + str(key)[:64]] = text
+
+    def __enter__(self) -> Self:
+        entered = context.set_value(_KEY, {**_block(), **self._given})
+        self._tokens.append((context.attach(entered), entered))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        token, entered = self._tokens.pop()
+        # A generator or task that is finished elsewhere leaves in another context than it entered;
+        # detaching there would raise inside OpenTelemetry and log an error for nothing.
+        if context.get_current() is entered:
+            context.detach(token)
+
+    def __call__(self, function: _F) -> _F:
+        if inspect.isasyncgenfunction(function):
+            return cast(_F, self._around_async_generator(function))
+        if inspect.isgeneratorfunction(function):
+            return cast(_F, self._around_generator(function))
+        if inspect.iscoroutinefunction(function):
+            return cast(_F, self._around_coroutine(function))
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return cast(_F, inside)
+
+    @contextmanager
+    def _again(self) -> Generator[None, None, None]:
+        """A fresh entry of the same block: decorated functions run concurrently."""
+        entered = context.set_value(_KEY, {**_block(), **self._given})
+        token = context.attach(entered)
+        try:
+            yield
+        finally:
+            if context.get_current() is entered:
+                context.detach(token)
+
+    def _around_coroutine(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def inside(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return await function(*args, **kwargs)
+
+        return inside
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            steps = function(*args, **kwargs)
+            step, value = steps.send, None
+            while True:
+                try:
+                    with self._again():  # per step: the caller's own code stays outside the block
+                        produced = step(value)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    value, step = (yield produced), steps.send
+                except GeneratorExit:
+                    with self._again():
+                        steps.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001  (handed on to the generator)
+                    value, step = error, steps.throw
+
+        return inside
+
+    def _around_async_generator(
+        self, function: Callable[..., AsyncGenerator[Any, Any]]
+    ) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def inside(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            steps = function(*args, **kwargs)
+            step: Callable[..., Any] = steps.asend
+            value: Any = None
+            while True:
+                try:
+                    with self._again():
+                        produced = await step(value)
+                except StopAsyncIteration:
+                    return
+                try:
+                    value, step = (yield produced), steps.asend
+                except GeneratorExit:
+                    with self._again():
+                        await steps.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001  (handed on to the generator)
+                    value, step = error, steps.athrow
+
+        return inside
+
+
+def _block() -> Mapping[str, str]:
+    return cast("Mapping[str, str]", context.get_value(_KEY) or {})
+
+
+def current() -> dict[str, str]:
+    """Attribution of a call that starts now, as span attributes; a new dict each time.
+
+    Without an endpoint from anywhere the key is absent: the call is untagged, nothing is invented.
+    """
+    found = dict(_defaults())
+    for name, value in _incoming().items():
+        found[name] = value
+    block = _block()
+    if block:
+        found.update(block)
+    if semconv.ENDPOINT_TAG not in block and semconv.ENDPOINT_TAG not in _incoming():
+        endpoint = endpoint_of_framework()
+        if endpoint and (text := _clean(semconv.ENDPOINT_TAG, endpoint)):
+            found[semconv.ENDPOINT_TAG] = text
+    return found
+
+
+def _defaults() -> Mapping[str, str]:
+    chosen = settings()
+    global _defaults_of, _defaults_are
+    if _defaults_of is not chosen:
+        _defaults_are = {semconv.DATA_MODE: chosen.data_mode}
+        for argument, name in FIELDS.items():
+            text = _clean(name, getattr(chosen, argument, None))
+            if text is not None:
+                _defaults_are[name] = text
+        for key, value in chosen.tags:
+            if (text := _clean("", value)) is not None:
+                _defaults_are[semconv.TAG_PREFIX + key[:64]] = text
+        _defaults_of = chosen
+    return _defaults_are
+
+
+_defaults_of: object = None
+_defaults_are: dict[str, str] = {}
+
+
+def _incoming() -> Mapping[str, str]:
+    """What came in as baggage. Hostile: names are ours only, values cleaned, modes checked."""
+    carried = baggage.get_all()
+    if not carried:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in carried.items():
+        if name in _BAGGAGE or name.startswith(semconv.TAG_PREFIX):
+            text = _clean(name, value)
+            if text is None or (name == semconv.DATA_MODE and text not in DATA_MODES):
+                continue
+            if len(found) < 32:
+                found[name[: len(semconv.TAG_PREFIX) + 64]] = text
+    return found
+
+
+_BAGGAGE = frozenset(FIELDS.values())
+
+
+def outgoing_baggage(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The attribution in `attributes`, to travel as baggage to a host that may receive it."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if (name in _BAGGAGE or name.startswith(semconv.TAG_PREFIX)) and isinstance(value, str)
+    }

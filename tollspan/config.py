@@ -1,0 +1,183 @@
+"""Every setting of tollspan, once: name, environment variable, type, default, meaning.
+
+The only module that reads the environment. Standard `OTEL_*` variables are read by the
+OpenTelemetry SDK itself and win where one exists; what stands here is ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "ConfigError",
+    "Settings",
+    "environment",
+    "problems",
+    "reload",
+    "settings",
+    "state_home",
+]
+
+_logger = logging.getLogger("tollspan")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The message says which, what is wrong and what to write."""
+
+
+def _setting(env: str, default: Any, doc: str, *, secret: bool = False, pairs: bool = False) -> Any:
+    return field(
+        default=default, repr=not secret, metadata={"env": env, "doc": doc, "pairs": pairs}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment asks for. Fields carry their variable and their meaning in `metadata`."""
+
+    disabled: bool = _setting("TOLLSPAN_DISABLED", False, "Patch nothing and add no processor.")
+    endpoint: str = _setting("TOLLSPAN_ENDPOINT", "", "Endpoint tag of calls that no block tags.")
+    prompt: str = _setting("TOLLSPAN_PROMPT", "", "Prompt name of calls that no block tags.")
+    prompt_version: str = _setting("TOLLSPAN_PROMPT_VERSION", "", "Prompt version, likewise.")
+    tenant: str = _setting("TOLLSPAN_TENANT", "", "Tenant of calls that no block tags.")
+    user: str = _setting("TOLLSPAN_USER", "", "User of calls that no block tags.")
+    session: str = _setting("TOLLSPAN_SESSION", "", "Session of calls that no block tags.")
+    data_mode: str = _setting(
+        "TOLLSPAN_DATA_MODE", "real", "What the calls are: `real`, `test`, `replay` or `shadow`."
+    )
+    tags: tuple[tuple[str, str], ...] = _setting(
+        "TOLLSPAN_TAGS", (), "Tags of every call, as `team=growth,app=web`.", pairs=True
+    )
+    hash_key: str = _setting(
+        "TOLLSPAN_HASH_KEY",
+        "",
+        "Secret key: when set, tenant, user and session ids leave the process as HMAC-SHA256, "
+        "and calls carry a fingerprint of the provider API key.",
+        secret=True,
+    )
+    propagate_to: tuple[str, ...] = _setting(
+        "TOLLSPAN_PROPAGATE_TO",
+        ("loopback", "private"),
+        "Hosts that receive trace context and attribution: names, `*.suffix`, addresses, networks "
+        "such as `10.0.0.0/8`, and the words `loopback` and `private`. Nothing else receives any.",
+    )
+    response_headers: tuple[str, ...] = _setting(
+        "TOLLSPAN_RESPONSE_HEADERS", (), "More response headers to keep, beside the allow-list."
+    )
+    prices: str = _setting(
+        "TOLLSPAN_PRICES", "", "Path of a price file (TOML or JSON) that goes before the book."
+    )
+    metrics: bool = _setting("TOLLSPAN_METRICS", True, "Record metrics beside the spans.")
+    metric_tenants: tuple[str, ...] = _setting(
+        "TOLLSPAN_METRIC_TENANTS", (), "Tenants that metrics name; all others count as `other`."
+    )
+    raise_faults: bool = _setting(
+        "TOLLSPAN_RAISE", False, "Raise tollspan's own faults instead of swallowing them (tests)."
+    )
+    host: str = _setting(
+        "TOLLSPAN_HOST", "127.0.0.1", "Address that servers bind; off loopback a token is needed."
+    )
+    ui_port: int = _setting("TOLLSPAN_UI_PORT", 4319, "Port of the local page and its API.")
+    grpc_port: int = _setting("TOLLSPAN_GRPC_PORT", 4317, "Port of OTLP over gRPC.")
+    http_port: int = _setting("TOLLSPAN_HTTP_PORT", 4318, "Port of OTLP over HTTP.")
+    token: str = _setting(
+        "TOLLSPAN_TOKEN", "", "Bearer token that servers ask for off loopback.", secret=True
+    )
+    data_dir: str = _setting(
+        "TOLLSPAN_DATA_DIR", "", "Folder of the local ledger; default: a folder in the state home."
+    )
+
+
+def environment() -> Mapping[str, str]:
+    """A copy of the process environment, for starting child processes."""
+    return dict(os.environ)
+
+
+def state_home() -> Path:
+    """Where the local ledger lives unless `TOLLSPAN_DATA_DIR` says otherwise."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
+    return Path(base) / "tollspan"
+
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+def _parsed(variable: str, raw: str, default: Any, pairs: bool) -> Any:
+    if isinstance(default, bool):
+        if raw.lower() in _TRUE:
+            return True
+        if raw.lower() in _FALSE:
+            return False
+        raise ConfigError(f"{variable}={raw!r} is not a yes or no: write true or false")
+    if isinstance(default, int):
+        if raw.isascii() and raw.isdigit() and int(raw) < 65536:
+            return int(raw)
+        raise ConfigError(f"{variable}={raw!r} is not a port: write a number from 0 to 65535")
+    if isinstance(default, tuple):
+        parts = tuple(part.strip() for part in raw.split(",") if part.strip())
+        return _pairs(variable, parts) if pairs else parts
+    if variable == "TOLLSPAN_DATA_MODE" and raw not in DATA_MODES:
+        raise ConfigError(f"{variable}={raw!r} is unknown: write one of {', '.join(DATA_MODES)}")
+    return raw
+
+
+def _pairs(variable: str, parts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    split = [tuple(half.strip() for half in part.split("=", 1)) for part in parts]
+    if any(len(pair) != 2 or not pair[0] for pair in split):
+        raise ConfigError(f"{variable} is not a list of pairs: write key=value,key=value")
+    return tuple((pair[0], pair[1]) for pair in split)
+
+
+DATA_MODES = ("real", "test", "replay", "shadow")
+
+
+def problems(environ: Mapping[str, str]) -> list[str]:
+    """One sentence for each variable of ours in `environ` that cannot be used."""
+    return _load(environ)[1]
+
+
+def _load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    found: dict[str, Any] = {}
+    wrong: list[str] = []
+    for each in fields(Settings):
+        variable = each.metadata["env"]
+        raw = environ.get(variable)
+        if raw is None:
+            continue
+        try:
+            found[each.name] = _parsed(variable, raw.strip(), each.default, each.metadata["pairs"])
+        except ConfigError as error:
+            wrong.append(str(error))
+    return Settings(**found), wrong
+
+
+_settings: Settings | None = None
+
+
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    A variable that cannot be used is logged with a sentence and its default stands: an application
+    never fails to start because of tollspan. Commands use `reload(strict=True)` instead.
+    """
+    return _settings if _settings is not None else reload()
+
+
+def reload(environ: Mapping[str, str] | None = None, *, strict: bool = False) -> Settings:
+    """Read the settings again, from `environ` or from the process environment.
+
+    Raises:
+        ConfigError: with `strict`, when a variable cannot be used.
+    """
+    global _settings
+    _settings, wrong = _load(os.environ if environ is None else environ)
+    if wrong and strict:
+        raise ConfigError("; ".join(wrong))
+    for sentence in wrong:
+        _logger.warning("%s; the default stands", sentence)
+    return _settings

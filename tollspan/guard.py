@@ -1,0 +1,62 @@
+"""The one place where tollspan's own faults are caught.
+
+Everything of ours that runs inside somebody else's call stands in a `with quietly:` block. Such a
+block cannot return a value in the caller's place: the worst that it can do is to lose telemetry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from types import TracebackType
+
+from .config import settings
+
+__all__ = ["faults", "quietly"]
+
+_logger = logging.getLogger("tollspan")
+_said: set[str] = set()
+
+faults: Counter[str] = Counter()
+"""Faults swallowed so far, by `ExceptionType at file:line`; `tollspan doctor` prints them."""
+
+
+class _Quietly:
+    """A block of our own code: a fault in it is counted and logged once per place, never raised.
+
+    Only `Exception` is caught: `CancelledError`, `GeneratorExit` and `KeyboardInterrupt` belong to
+    the caller. With `TOLLSPAN_RAISE=1` (our tests) the fault is raised.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            return False
+        if not isinstance(error, Exception) or settings().raise_faults:
+            return False
+        _count(error, trace)
+        return True
+
+
+def _count(error: Exception, trace: TracebackType | None) -> None:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    place = f"{type(error).__name__} at {where}"
+    faults[place] += 1
+    if (
+        place not in _said and len(_said) < 1000
+    ):  # a storm of faults must not become a storm of logs
+        _said.add(place)
+        _logger.warning("tollspan lost some telemetry; your call is unaffected", exc_info=error)
+
+
+quietly = _Quietly()

@@ -1,0 +1,234 @@
+"""Names of everything that tollspan writes or reads, each with type, unit and source.
+
+Standard names follow the OpenTelemetry GenAI conventions as `opentelemetry-util-genai` 1.3b0 emits
+them; `gen_ai.usage.cost.*` and `gen_ai.gateway.*` are proposals (semantic-conventions-genai PR 443,
+issue 299); the rest is ours, under `tollspan.`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ATTRIBUTES", "Attribute"]
+
+GENAI = "https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/"
+HTTP = "https://opentelemetry.io/docs/specs/semconv/http/http-spans/"
+COST = "https://github.com/open-telemetry/semantic-conventions-genai/pull/443"
+GATEWAY = "https://github.com/open-telemetry/semantic-conventions-genai/issues/299"
+OURS = "tollspan"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute name: its value's type (`string`, `int`, `double`, `boolean`, `string[]`)."""
+
+    name: str
+    type: str
+    unit: str
+    source: str
+    doc: str
+
+
+ATTRIBUTES: dict[str, Attribute] = {}
+"""Every declared attribute by name; the README's table and the house tests read it."""
+
+
+def _attribute(name: str, type: str, doc: str, *, unit: str = "", source: str = "") -> str:
+    if not source:
+        source = OURS if name.startswith("tollspan.") else GENAI
+    ATTRIBUTES[name] = Attribute(name, type, unit, source, doc)
+    return name
+
+
+# --- the call -----------------------------------------------------------------------------------
+OPERATION = _attribute("gen_ai.operation.name", "string", "`chat`, `embeddings`, …")
+PROVIDER = _attribute("gen_ai.provider.name", "string", "Who was asked: `openai`, `anthropic`, …")
+REQUEST_MODEL = _attribute("gen_ai.request.model", "string", "Model the application asked for")
+REQUEST_MAX_TOKENS = _attribute("gen_ai.request.max_tokens", "int", "", unit="token")
+REQUEST_TEMPERATURE = _attribute("gen_ai.request.temperature", "double", "")
+REQUEST_TOP_P = _attribute("gen_ai.request.top_p", "double", "")
+REQUEST_TOP_K = _attribute("gen_ai.request.top_k", "double", "")
+REQUEST_FREQUENCY_PENALTY = _attribute("gen_ai.request.frequency_penalty", "double", "")
+REQUEST_PRESENCE_PENALTY = _attribute("gen_ai.request.presence_penalty", "double", "")
+REQUEST_SEED = _attribute("gen_ai.request.seed", "int", "")
+REQUEST_CHOICE_COUNT = _attribute("gen_ai.request.choice.count", "int", "Only where it is not 1")
+REQUEST_STOP_SEQUENCES = _attribute("gen_ai.request.stop_sequences", "string[]", "")
+REQUEST_STREAM = _attribute("gen_ai.request.stream", "boolean", "Only where it is true")
+REQUEST_ENCODING_FORMATS = _attribute("gen_ai.request.encoding_formats", "string[]", "")
+REQUEST_REASONING_LEVEL = _attribute("gen_ai.request.reasoning.level", "string", "")
+OUTPUT_TYPE = _attribute("gen_ai.output.type", "string", "`text`, `json`, `image`, `speech`")
+RESPONSE_ID = _attribute("gen_ai.response.id", "string", "")
+RESPONSE_MODEL = _attribute("gen_ai.response.model", "string", "Model the answer names")
+FINISH_REASONS = _attribute("gen_ai.response.finish_reasons", "string[]", "")
+TIME_TO_FIRST_CHUNK = _attribute(
+    "gen_ai.response.time_to_first_chunk", "double", "Streams only", unit="s"
+)
+SERVER_ADDRESS = _attribute("server.address", "string", "Host that was asked", source=HTTP)
+SERVER_PORT = _attribute("server.port", "int", "", source=HTTP)
+ERROR_TYPE = _attribute("error.type", "string", "Exception class, or HTTP status", source=HTTP)
+DEPLOYMENT_ENVIRONMENT = _attribute(
+    "deployment.environment.name", "string", "Resource attribute", source="otel resource"
+)
+SERVICE_NAME = _attribute("service.name", "string", "Resource attribute", source="otel resource")
+OPENAI_REQUEST_SERVICE_TIER = _attribute(
+    "gen_ai.openai.request.service_tier", "string", "Asked for"
+)
+OPENAI_API = _attribute("tollspan.api", "string", "Wire: `chat_completions`, `responses`, …")
+
+# --- usage --------------------------------------------------------------------------------------
+INPUT_TOKENS = _attribute(
+    "gen_ai.usage.input_tokens", "int", "All input, cached included", unit="token"
+)
+OUTPUT_TOKENS = _attribute(
+    "gen_ai.usage.output_tokens", "int", "All output, reasoning included", unit="token"
+)
+CACHE_READ_TOKENS = _attribute(
+    "gen_ai.usage.cache_read.input_tokens", "int", "Part of the input", unit="token"
+)
+CACHE_WRITE_TOKENS = _attribute(
+    "gen_ai.usage.cache_write.input_tokens", "int", "Part of the input", unit="token"
+)
+CACHE_CREATION_TOKENS = _attribute(
+    "gen_ai.usage.cache_creation.input_tokens", "int", "Older name, read only", unit="token"
+)
+CACHE_WRITE_5M_TOKENS = _attribute(
+    "tollspan.usage.cache_write_5m.input_tokens", "int", "Part of cache_write", unit="token"
+)
+CACHE_WRITE_1H_TOKENS = _attribute(
+    "tollspan.usage.cache_write_1h.input_tokens", "int", "Part of cache_write", unit="token"
+)
+REASONING_TOKENS = _attribute(
+    "gen_ai.usage.reasoning.output_tokens", "int", "Part of the output", unit="token"
+)
+AUDIO_INPUT_TOKENS = _attribute(
+    "gen_ai.usage.audio.input_tokens", "int", "Part of the input", unit="token"
+)
+AUDIO_OUTPUT_TOKENS = _attribute(
+    "gen_ai.usage.audio.output_tokens", "int", "Part of the output", unit="token"
+)
+AUDIO_CACHE_READ_TOKENS = _attribute(
+    "gen_ai.usage.audio.cache_read.input_tokens", "int", "Part of cache_read", unit="token"
+)
+IMAGE_INPUT_TOKENS = _attribute(
+    "gen_ai.usage.image.input_tokens", "int", "Part of the input", unit="token"
+)
+IMAGE_OUTPUT_TOKENS = _attribute(
+    "gen_ai.usage.image.output_tokens", "int", "Part of the output", unit="token"
+)
+TEXT_INPUT_TOKENS = _attribute(
+    "gen_ai.usage.text.input_tokens", "int", "Part of the input", unit="token"
+)
+TEXT_OUTPUT_TOKENS = _attribute(
+    "gen_ai.usage.text.output_tokens", "int", "Part of the output", unit="token"
+)
+WEB_SEARCHES = _attribute(
+    "tollspan.usage.web_searches", "int", "Server-side searches billed per request"
+)
+AUDIO_INPUT_SECONDS = _attribute(
+    "tollspan.usage.audio.input_seconds", "double", "Transcriptions billed by duration", unit="s"
+)
+USAGE_UNTRUSTED = _attribute(
+    "tollspan.usage.untrusted", "boolean", "A gateway is known to alter these counts"
+)
+
+# --- who ----------------------------------------------------------------------------------------
+ENDPOINT_TAG = _attribute("tollspan.endpoint_tag", "string", "Which feature of the application")
+PROMPT_NAME = _attribute("gen_ai.prompt.name", "string", "")
+PROMPT_VERSION = _attribute("gen_ai.prompt.version", "string", "")
+TENANT = _attribute("tollspan.tenant", "string", "")
+USER = _attribute("user.id", "string", "", source="otel user")
+SESSION = _attribute("session.id", "string", "", source="otel session")
+TAG_PREFIX = "tollspan.tag."
+REQUEST_ID = _attribute(
+    "tollspan.request_id", "string", "externalRequestId: one per logical call, kept across retries"
+)
+DATA_MODE = _attribute("tollspan.data_mode", "string", "`real`, `test`, `replay`, `shadow`")
+STATUS = _attribute(
+    "tollspan.status", "string", "`success`, `error`, `cancelled`, `abandoned`, `blocked`"
+)
+API_KEY_FINGERPRINT = _attribute(
+    "tollspan.api_key_fingerprint", "string", "Keyed hash, with TOLLSPAN_HASH_KEY only"
+)
+
+# --- money --------------------------------------------------------------------------------------
+COST_AMOUNT = _attribute(
+    "gen_ai.usage.cost.amount", "double", "On the owner span only", unit="USD", source=COST
+)
+COST_CURRENCY = _attribute("gen_ai.usage.cost.currency", "string", "`USD`", source=COST)
+COST_SOURCE = _attribute("gen_ai.usage.cost.source", "string", "`provider` or `local`", source=COST)
+COST_ROLE = _attribute("tollspan.cost.role", "string", "`owner` or `restated`")
+COST_GRADE = _attribute(
+    "tollspan.cost.grade",
+    "string",
+    "`billed`, `derived`, `lower_bound`, `estimated`, `unpriced`",
+)
+COST_REPORTED = _attribute("tollspan.cost.reported_usd", "double", "What a hop states", unit="USD")
+COST_DERIVED = _attribute("tollspan.cost.derived_usd", "double", "Price × usage", unit="USD")
+COST_AVOIDED = _attribute("tollspan.cost.avoided_usd", "double", "Saved by a cache hit", unit="USD")
+COST_WASTED = _attribute("tollspan.cost.wasted_usd", "double", "Paid for nothing", unit="USD")
+WASTE_REASON = _attribute(
+    "tollspan.waste_reason", "string", "`retry`, `abandoned`, `error`, `duplicate`"
+)
+UNPRICED_REASON = _attribute(
+    "tollspan.unpriced_reason", "string", "`unknown_model`, `no_usage`, `unknown_unit`"
+)
+PRICE_VERSION = _attribute("tollspan.price.version", "string", "Book and version that priced it")
+SERVICE_TIER = _attribute("tollspan.service_tier", "string", "The tier that was served")
+OWNER_SPAN_ID = _attribute(
+    "tollspan.owner_span_id", "string", "On a restated span: who owns the money (16 hex)"
+)
+RESTATED_INPUT_TOKENS = _attribute("tollspan.restated.input_tokens", "int", "", unit="token")
+RESTATED_OUTPUT_TOKENS = _attribute("tollspan.restated.output_tokens", "int", "", unit="token")
+RESTATED_COST = _attribute("tollspan.restated.cost_usd", "double", "", unit="USD")
+
+# --- path ---------------------------------------------------------------------------------------
+ROUTE = _attribute("tollspan.route", "string", "`litellm > openai/gpt-4o-mini`, low cardinality")
+HOP_COUNT = _attribute("tollspan.hop_count", "int", "Hops behind the application, model included")
+APP_ATTEMPTS = _attribute("tollspan.app_attempts", "int", "HTTP requests the SDK made")
+UPSTREAM_ATTEMPTS = _attribute(
+    "tollspan.upstream_attempts", "int", "Requests that reached a model, as far as known"
+)
+UPSTREAM_CONFIDENCE = _attribute(
+    "tollspan.upstream_attempts.confidence", "string", "`exact`, `at_least`, `unknown`"
+)
+MODEL_SERVED = _attribute("tollspan.model.served", "string", "The provider's own model string")
+MODEL_ROUTED = _attribute("tollspan.model.routed", "string", "Group or alias that answered")
+MODEL_DEPLOYMENT = _attribute("tollspan.model.deployment", "string", "Deployment id at the gateway")
+MODEL_SWAPPED = _attribute("tollspan.model_swapped", "boolean", "Another model than asked for")
+FALLBACK = _attribute("tollspan.fallback", "boolean", "Answered by a fallback")
+CACHE_HIT = _attribute("tollspan.cache_hit", "boolean", "Answered by a gateway's cache")
+BLOCKED_BY = _attribute("tollspan.blocked_by", "string", "`app`, `proxy`, `model`")
+BLAME = _attribute("tollspan.blame", "string", "`app`, `network`, `proxy`, `provider`")
+HOP_INDEX = _attribute("tollspan.hop.index", "int", "0 is nearest to the application")
+HOP_ROLE = _attribute(
+    "tollspan.hop.role", "string", "`proxy`, `router`, `model`, `cache`, `guardrail`"
+)
+HOP_NAME = _attribute("tollspan.hop.name", "string", "")
+HOP_EVIDENCE = _attribute("tollspan.hop.evidence", "string", "`observed`, `reported`, `inferred`")
+HOP_OVERHEAD = _attribute("tollspan.hop.overhead_ms", "double", "Only where it is known", unit="ms")
+GATEWAY_NAME = _attribute("gen_ai.gateway.name", "string", "", source=GATEWAY)
+GATEWAY_VERSION = _attribute("gen_ai.gateway.version", "string", "", source=GATEWAY)
+GATEWAY_REQUEST_ID = _attribute("gen_ai.gateway.request.id", "string", "", source=GATEWAY)
+
+# --- attempts -----------------------------------------------------------------------------------
+ATTEMPT = _attribute("tollspan.attempt", "int", "1, 2, … within one call")
+RETRY_AFTER = _attribute("tollspan.retry_after_s", "double", "What the answer asked for", unit="s")
+HTTP_METHOD = _attribute("http.request.method", "string", "", source=HTTP)
+HTTP_STATUS = _attribute("http.response.status_code", "int", "", source=HTTP)
+HTTP_RESEND_COUNT = _attribute("http.request.resend_count", "int", "", source=HTTP)
+HTTP_ROUTE = _attribute("http.route", "string", "Of the enclosing server span", source=HTTP)
+URL_PATH = _attribute("url.path", "string", "", source=HTTP)
+RESPONSE_HEADER_PREFIX = "http.response.header."
+"""Allow-listed response headers, lower-case, as the HTTP conventions spell them."""
+
+# --- metrics ------------------------------------------------------------------------------------
+METRIC_DURATION = "gen_ai.client.operation.duration"
+METRIC_TOKENS = "gen_ai.client.token.usage"
+METRIC_TIME_TO_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+METRIC_COST = "tollspan.cost"
+METRIC_UNPRICED = "tollspan.unpriced_calls"
+TOKEN_TYPE = _attribute("gen_ai.token.type", "string", "Metrics only: `input` or `output`")
+
+# --- scopes -------------------------------------------------------------------------------------
+SCOPE = "tollspan"
+"""Instrumentation scope of every span of ours."""
