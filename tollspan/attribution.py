@@ -11,7 +11,8 @@ import hashlib
 import hmac
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import Token
 from typing import Any, Self, TypeVar, cast
 
 from opentelemetry import baggage, context
@@ -131,11 +132,7 @@ class attribute:
         return self
 
     def __exit__(self, *_: object) -> None:
-        token, entered = self._tokens.pop()
-        # A generator or task that is finished elsewhere leaves in another context than it entered;
-        # detaching there would raise inside OpenTelemetry and log an error for nothing.
-        if context.get_current() is entered:
-            context.detach(token)
+        _leave(*self._tokens.pop())
 
     def __call__(self, function: _F) -> _F:
         if inspect.isasyncgenfunction(function):
@@ -160,8 +157,7 @@ class attribute:
         try:
             yield
         finally:
-            if context.get_current() is entered:
-                context.detach(token)
+            _leave(token, entered)
 
     def _around_coroutine(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -217,6 +213,21 @@ class attribute:
                     value, step = error, steps.athrow
 
         return inside
+
+
+def _leave(token: Any, entered: context.Context) -> None:
+    """Detach `entered`, in silence where that cannot be done.
+
+    A generator that is dropped is finished by another task, in a copy of the context that it
+    entered: the token is not valid there, and `context.detach` would log an error for nothing.
+    """
+    if context.get_current() is not entered:
+        return
+    if isinstance(token, Token):
+        with suppress(ValueError):
+            token.var.reset(token)
+    else:
+        context.detach(token)
 
 
 def _block() -> Mapping[str, str]:

@@ -91,7 +91,7 @@ class Settler(Protocol):
         ...
 
 
-current_call: ContextVar[OpenCall | None] = ContextVar("tollspan.call", default=None)
+current_call: ContextVar[OpenCall | None] = ContextVar("tollspan_call", default=None)
 """The innermost call whose SDK method is running in this context."""
 
 open_calls: dict[int, OpenCall] = {}

@@ -73,6 +73,9 @@ SERVICE_NAME = _attribute("service.name", "string", "Resource attribute", source
 OPENAI_REQUEST_SERVICE_TIER = _attribute(
     "gen_ai.openai.request.service_tier", "string", "Asked for"
 )
+RESPONSE_PROVIDER = _attribute(
+    "tollspan.response.provider", "string", "Provider that a gateway's answer names"
+)
 OPENAI_API = _attribute("tollspan.api", "string", "Wire: `chat_completions`, `responses`, …")
 
 # --- usage --------------------------------------------------------------------------------------
@@ -174,6 +177,10 @@ UNPRICED_REASON = _attribute(
 )
 PRICE_VERSION = _attribute("tollspan.price.version", "string", "Book and version that priced it")
 SERVICE_TIER = _attribute("tollspan.service_tier", "string", "The tier that was served")
+SPEED = _attribute("tollspan.speed", "string", "Served speed that has its own price: `fast`")
+INFERENCE_GEO = _attribute(
+    "tollspan.inference_geo", "string", "Region of inference that the answer states"
+)
 OWNER_SPAN_ID = _attribute(
     "tollspan.owner_span_id", "string", "On a restated span: who owns the money (16 hex)"
 )

@@ -1,0 +1,75 @@
+"""Settings: every variable declared once, bad values named in a sentence, secrets never shown."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+
+import pytest
+
+from tollspan import config
+from tollspan.config import ConfigError, Settings
+
+
+def test_every_setting_has_its_variable_and_its_meaning() -> None:
+    for each in fields(Settings):
+        assert each.metadata["env"].startswith("TOLLSPAN_")
+        assert each.metadata["doc"].endswith(".")
+
+
+def test_values_are_parsed_by_the_type_of_their_default() -> None:
+    found = config.reload(
+        {
+            "TOLLSPAN_METRICS": "off",
+            "TOLLSPAN_UI_PORT": "0",
+            "TOLLSPAN_PROPAGATE_TO": "litellm.internal, 10.0.0.0/8",
+            "TOLLSPAN_TAGS": "team=growth,app = web",
+            "TOLLSPAN_TENANT": " acme ",
+        }
+    )
+
+    assert found.metrics is False
+    assert found.ui_port == 0
+    assert found.propagate_to == ("litellm.internal", "10.0.0.0/8")
+    assert found.tags == (("team", "growth"), ("app", "web"))
+    assert found.tenant == "acme"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        (
+            "TOLLSPAN_METRICS",
+            "maybe",
+            "TOLLSPAN_METRICS='maybe' is not a yes or no: write true or false",
+        ),
+        (
+            "TOLLSPAN_UI_PORT",
+            "http",
+            "TOLLSPAN_UI_PORT='http' is not a port: write a number from 0 to 65535",
+        ),
+        ("TOLLSPAN_UI_PORT", "65536", "TOLLSPAN_UI_PORT='65536' is not a port"),
+        (
+            "TOLLSPAN_TAGS",
+            "growth",
+            "TOLLSPAN_TAGS is not a list of pairs: write key=value,key=value",
+        ),
+        ("TOLLSPAN_DATA_MODE", "prod", "TOLLSPAN_DATA_MODE='prod' is unknown: write one of real"),
+    ],
+)
+def test_a_bad_value_is_a_sentence_for_commands_and_a_default_for_applications(
+    variable: str, value: str, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=sentence.split(":")[0].replace("(", r"\(")):
+        config.reload({variable: value}, strict=True)
+    with caplog.at_level(logging.WARNING):
+        lenient = config.reload({variable: value, "TOLLSPAN_TENANT": "acme"})
+
+    assert sentence in caplog.text
+    assert lenient == config.reload({"TOLLSPAN_TENANT": "acme"})
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    shown = repr(config.reload({"TOLLSPAN_HASH_KEY": "hunter2", "TOLLSPAN_TOKEN": "hunter3"}))
+
+    assert "hunter" not in shown
