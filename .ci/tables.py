@@ -1,0 +1,69 @@
+"""Writes the generated tables of the docs from the code; `--check` fails where they differ.
+
+    python .ci/tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from tollspan import semconv
+from tollspan.config import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def attributes() -> str:
+    """Every attribute that tollspan writes or reads, as a Markdown table."""
+    rows = ["| attribute | type | meaning |", "|---|---|---|"]
+    for each in semconv.ATTRIBUTES.values():
+        unit = f" ({each.unit})" if each.unit else ""
+        rows.append(f"| `{each.name}` | {each.type}{unit} | {each.doc} |")
+    return "\n".join(rows)
+
+
+def settings() -> str:
+    """Every environment variable of ours, as a Markdown table."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for each in fields(Settings):
+        default = each.default
+        shown = ",".join(default) if isinstance(default, tuple) else str(default)
+        if isinstance(default, bool):
+            shown = shown.lower()
+        rows.append(f"| `{each.metadata['env']}` | {f'`{shown}`' if shown else ''} | {each.metadata['doc']} |")
+    return "\n".join(rows)
+
+
+TABLES = {"attributes": attributes, "settings": settings}
+PAGES = ["docs/attributes.md", "docs/settings.md"]
+
+
+def filled(text: str) -> str:
+    """`text` with what stands between `<!-- table NAME -->` and `<!-- end -->` made anew."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    stale = []
+    for page in PAGES:
+        path = ROOT / page
+        text = path.read_text()
+        if (new := filled(text)) != text:
+            stale.append(page)
+            if "--check" not in sys.argv:
+                path.write_text(new)
+    if stale and "--check" in sys.argv:
+        print(f"stale tables in {', '.join(stale)}: run python .ci/tables.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
