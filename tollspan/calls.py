@@ -6,13 +6,24 @@ ends. The two never import each other: they meet here, and all they exchange are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from opentelemetry import trace
 
-__all__ = ["Attempt", "OpenCall", "Settler", "current_call", "install", "open_calls", "settler"]
+__all__ = [
+    "Attempt",
+    "OpenCall",
+    "Settler",
+    "adopts",
+    "current_call",
+    "install",
+    "open_calls",
+    "settler",
+    "write",
+    "write_with",
+]
 
 
 class Attempt:
@@ -23,13 +34,16 @@ class Attempt:
     the epoch; `end_ns` is 0 while the attempt is open.
     """
 
-    __slots__ = ("attributes", "end_ns", "span", "start_ns")
+    __slots__ = ("attributes", "end_ns", "parent_id", "span", "start_ns")
 
     def __init__(self, start_ns: int, span: trace.Span | None = None) -> None:
         self.start_ns = start_ns
         self.end_ns = 0
         self.span = span
-        """Our own span, or None where the HTTP instrumentation makes one."""
+        """Our own span, or None where the HTTP instrumentation makes one. One that does not record
+        stands for the span that the settler makes of this attempt when the call is released."""
+        self.parent_id = 0
+        """Span id of the call that made it; calls around that one list it too."""
         self.attributes: dict[str, Any] = {}
 
 
@@ -51,6 +65,7 @@ class OpenCall:
         "outer",
         "span",
         "start_ns",
+        "usage",
     )
 
     def __init__(self, span: trace.Span, start_ns: int, outer: OpenCall | None = None) -> None:
@@ -69,11 +84,20 @@ class OpenCall:
         """Attributes of each hop span, outermost first; written by the settler."""
         self.held: list[Any] = []
         """Ended spans that the span processor keeps until the call ends."""
+        self.usage: Mapping[str, Any] = {}
+        """On an inner call: what its answer stated about usage and cost, under the standard names
+        that a restated span must not carry."""
 
     @property
     def span_id(self) -> int:
         """The call span's id; 0 while an adopted span has not started."""
         return self.span.get_span_context().span_id
+
+    def abandon(self) -> None:
+        """End the call now, as one whose answer nobody reads to its end; once ended, do nothing.
+
+        For span processors that shut down while calls are open.
+        """
 
 
 class Settler(Protocol):
@@ -98,6 +122,24 @@ open_calls: dict[int, OpenCall] = {}
 """Open calls by span id, for span processors; an entry goes when its call has been released."""
 
 settler: Settler | None = None
+
+adopts: bool = False
+"""A span processor of ours is installed: it gives `call.span` to an adopted call when the native
+span starts, and forwards that span with `call.attributes` when the call is released."""
+
+
+def _write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
+    span.set_attributes(attributes)
+
+
+write: Callable[[trace.Span, Mapping[str, Any]], None] = _write
+"""Sets attributes of ours, known to be clean, on a live span; the processors put a faster one here."""
+
+
+def write_with(faster: Callable[[trace.Span, Mapping[str, Any]], None] | None) -> None:
+    """Set attributes with `faster` from now on; None is the span's own way."""
+    global write
+    write = faster if faster is not None else _write
 
 
 def install(new: Settler | None) -> None:

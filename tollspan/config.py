@@ -76,6 +76,12 @@ class Settings:
     metric_tenants: tuple[str, ...] = _setting(
         "TOLLSPAN_METRIC_TENANTS", (), "Tenants that metrics name; all others count as `other`."
     )
+    doctor: str = _setting(
+        "TOLLSPAN_DOCTOR",
+        "",
+        "File to which a process adds its doctor report at exit, one line of JSON; `-` prints the "
+        "table on standard error.",
+    )
     raise_faults: bool = _setting(
         "TOLLSPAN_RAISE", False, "Raise tollspan's own faults instead of swallowing them (tests)."
     )

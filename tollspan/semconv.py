@@ -131,7 +131,7 @@ AUDIO_INPUT_SECONDS = _attribute(
     "tollspan.usage.audio.input_seconds", "double", "Transcriptions billed by duration", unit="s"
 )
 USAGE_UNTRUSTED = _attribute(
-    "tollspan.usage.untrusted", "boolean", "A gateway is known to alter these counts"
+    "tollspan.usage.untrusted", "boolean", "A gateway or library alters or guesses these counts"
 )
 
 # --- who ----------------------------------------------------------------------------------------
@@ -173,7 +173,17 @@ WASTE_REASON = _attribute(
     "tollspan.waste_reason", "string", "`retry`, `abandoned`, `error`, `duplicate`"
 )
 UNPRICED_REASON = _attribute(
-    "tollspan.unpriced_reason", "string", "`unknown_model`, `no_usage`, `unknown_unit`"
+    "tollspan.unpriced_reason",
+    "string",
+    "`unknown_model`, `no_usage`, `unknown_unit`, `inconsistent_usage`",
+)
+GRADE_REASON = _attribute(
+    "tollspan.cost.grade_reason",
+    "string",
+    "Why the grade is `lower_bound` or `estimated`: `partial_answer`, `attempt_lost`, "
+    "`missing_usage`, `unknown_fee`, `unknown_tier`, `unknown_unit`, `other_model`, "
+    "`deployment_name`, `untrusted_usage`, "
+    "`unknown_region`, `stated_by_other`",
 )
 PRICE_VERSION = _attribute("tollspan.price.version", "string", "Book and version that priced it")
 SERVICE_TIER = _attribute("tollspan.service_tier", "string", "The tier that was served")
@@ -184,6 +194,8 @@ INFERENCE_GEO = _attribute(
 OWNER_SPAN_ID = _attribute(
     "tollspan.owner_span_id", "string", "On a restated span: who owns the money (16 hex)"
 )
+RESTATED_PREFIX = "tollspan.restated."
+"""Usage of a restated span: what stands behind `gen_ai.usage.` stands behind this instead."""
 RESTATED_INPUT_TOKENS = _attribute("tollspan.restated.input_tokens", "int", "", unit="token")
 RESTATED_OUTPUT_TOKENS = _attribute("tollspan.restated.output_tokens", "int", "", unit="token")
 RESTATED_COST = _attribute("tollspan.restated.cost_usd", "double", "", unit="USD")
@@ -205,6 +217,9 @@ MODEL_SWAPPED = _attribute("tollspan.model_swapped", "boolean", "Another model t
 FALLBACK = _attribute("tollspan.fallback", "boolean", "Answered by a fallback")
 CACHE_HIT = _attribute("tollspan.cache_hit", "boolean", "Answered by a gateway's cache")
 BLOCKED_BY = _attribute("tollspan.blocked_by", "string", "`app`, `proxy`, `model`")
+BLOCKED_STAGE = _attribute(
+    "tollspan.blocked_stage", "string", "`before` or `after` the model ran, where it is stated"
+)
 BLAME = _attribute("tollspan.blame", "string", "`app`, `network`, `proxy`, `provider`")
 HOP_INDEX = _attribute("tollspan.hop.index", "int", "0 is nearest to the application")
 HOP_ROLE = _attribute(
@@ -216,6 +231,17 @@ HOP_OVERHEAD = _attribute("tollspan.hop.overhead_ms", "double", "Only where it i
 GATEWAY_NAME = _attribute("gen_ai.gateway.name", "string", "", source=GATEWAY)
 GATEWAY_VERSION = _attribute("gen_ai.gateway.version", "string", "", source=GATEWAY)
 GATEWAY_REQUEST_ID = _attribute("gen_ai.gateway.request.id", "string", "", source=GATEWAY)
+
+# --- what frameworks know of the work that a call is part of --------------------------------------
+CELERY_TASK = _attribute(
+    "celery.task_name", "string", "Of the enclosing task", source="otel celery"
+)
+MESSAGING_DESTINATION = _attribute(
+    "messaging.destination.name",
+    "string",
+    "Of the enclosing consumer span",
+    source="https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/",
+)
 
 # --- attempts -----------------------------------------------------------------------------------
 ATTEMPT = _attribute("tollspan.attempt", "int", "1, 2, … within one call")

@@ -1,0 +1,82 @@
+"""Which spans are open around which, and whose answer they hold.
+
+The SDK tells a processor the ids of parents only, so live spans are remembered until they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from tollspan import calls, semconv
+
+from .bounded import Bounded
+from .sdk import attributes_of
+
+__all__ = ["Ancestry", "outermost"]
+
+_MOST = 10_000
+_DEEPEST = 64
+_ENDPOINTS = (semconv.HTTP_ROUTE, semconv.CELERY_TASK, semconv.MESSAGING_DESTINATION)
+
+
+class Ancestry:
+    """Live spans of this process, and the owners of answers among them and inside them."""
+
+    __slots__ = ("covered", "live", "owners")
+
+    def __init__(self) -> None:
+        self.live: Bounded[ReadableSpan] = Bounded(_MOST)
+        self.covered: Bounded[int] = Bounded(_MOST)
+        """Live spans around an answer that is owned: span id to the owner's."""
+        self.owners: Bounded[int] = Bounded(_MOST)
+        """Ended spans that own or restate an answer: what ends inside them later restates it."""
+
+    def _parents(self, span: ReadableSpan) -> Iterator[int]:
+        """Ids of the local spans around `span`, innermost first, as far as they are known."""
+        above: ReadableSpan | None = span
+        for _ in range(_DEEPEST):
+            parent = above._parent if above is not None else None
+            if parent is None or parent.is_remote:
+                return
+            yield parent.span_id
+            above = self.live.get(parent.span_id)
+
+    def owner_above(self, span: ReadableSpan) -> int:
+        """The owner among the spans around `span`, or 0."""
+        for span_id in self._parents(span):
+            if (call := calls.open_calls.get(span_id)) is not None:
+                return outermost(call).span_id
+            if (owner := self.owners.get(span_id)) is not None:
+                return owner
+        return 0
+
+    def cover(self, span: ReadableSpan, owner: int) -> None:
+        """Remember that `owner` owns an answer, and that the spans around `span` hold it."""
+        self.owners.put(owner, owner)
+        for span_id in self._parents(span):
+            if span_id in self.live:
+                self.covered.put(span_id, owner)
+
+    def endpoint(self) -> str | None:
+        """What the framework calls the work around the current span: its route, task or queue."""
+        span = self.live.get(trace.get_current_span().get_span_context().span_id)
+        if span is None:
+            return None
+        for each in (span, *(self.live.get(span_id) for span_id in self._parents(span))):
+            if each is not None and each._kind in (SpanKind.SERVER, SpanKind.CONSUMER):
+                attributes = attributes_of(each)
+                for name in _ENDPOINTS:
+                    if value := attributes.get(name):
+                        return str(value)
+        return None
+
+
+def outermost(call: calls.OpenCall) -> calls.OpenCall:
+    """The call that owns what `call` is a part of."""
+    while call.outer is not None:
+        call = call.outer
+    return call

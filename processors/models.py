@@ -1,0 +1,128 @@
+"""How models and providers are named: by providers, by gateways, by the price book, on routes.
+
+Provider names are those of `gen_ai.provider.name`:
+https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+LiteLLM's: https://docs.litellm.ai/docs/providers
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+__all__ = ["book_provider", "label", "provider_name", "split", "undated"]
+
+_PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        # any spelling: (gen_ai.provider.name, the book's id)
+        "openai": ("openai", "openai"),
+        "text-completion-openai": ("openai", "openai"),
+        "anthropic": ("anthropic", "anthropic"),
+        "azure.ai.openai": ("azure.ai.openai", "azure"),
+        "az.ai.openai": ("azure.ai.openai", "azure"),
+        "azure": ("azure.ai.openai", "azure"),
+        "azure_text": ("azure.ai.openai", "azure"),
+        "azure.ai.inference": ("azure.ai.inference", "azure"),
+        "az.ai.inference": ("azure.ai.inference", "azure"),
+        "azure_ai": ("azure.ai.inference", "azure"),
+        "aws.bedrock": ("aws.bedrock", "aws"),
+        "aws_bedrock": ("aws.bedrock", "aws"),
+        "bedrock": ("aws.bedrock", "aws"),
+        "bedrock_converse": ("aws.bedrock", "aws"),
+        "gcp.gemini": ("gcp.gemini", "google"),
+        "gemini": ("gcp.gemini", "google"),
+        "gcp.vertex_ai": ("gcp.vertex_ai", "google"),
+        "vertex_ai": ("gcp.vertex_ai", "google"),
+        "vertexai": ("gcp.vertex_ai", "google"),
+        "gcp.gen_ai": ("gcp.gen_ai", "google"),
+        "google": ("gcp.gen_ai", "google"),
+        "mistral_ai": ("mistral_ai", "mistral"),
+        "mistral": ("mistral_ai", "mistral"),
+        "mistralai": ("mistral_ai", "mistral"),
+        "cohere": ("cohere", "cohere"),
+        "cohere_chat": ("cohere", "cohere"),
+        "groq": ("groq", "groq"),
+        "deepseek": ("deepseek", "deepseek"),
+        "perplexity": ("perplexity", "perplexity"),
+        "x_ai": ("x_ai", "x-ai"),
+        "xai": ("x_ai", "x-ai"),
+        "x-ai": ("x_ai", "x-ai"),
+        "moonshot_ai": ("moonshot_ai", "moonshotai"),
+        "moonshot": ("moonshot_ai", "moonshotai"),
+        "moonshotai": ("moonshot_ai", "moonshotai"),
+        "together_ai": ("together_ai", "together"),
+        "together": ("together_ai", "together"),
+        "fireworks_ai": ("fireworks_ai", "fireworks"),
+        "fireworks": ("fireworks_ai", "fireworks"),
+        "openrouter": ("openrouter", "openrouter"),
+        "cerebras": ("cerebras", "cerebras"),
+        "databricks": ("databricks", "databricks"),
+        "novita": ("novita", "novita"),
+        "voyage": ("voyage", "voyageai"),
+        "voyageai": ("voyage", "voyageai"),
+        "cloudflare": ("cloudflare", "cloudflare"),
+        "github_copilot": ("github_copilot", "github-copilot"),
+        "minimax": ("minimax", "minimax"),
+        "zai": ("zai", "zai"),
+        "baseten": ("baseten", "baseten"),
+    }
+)
+
+
+def provider_name(name: str) -> str:
+    """Any spelling of a provider as its `gen_ai.provider.name`; an unknown one as it is."""
+    known = _PROVIDERS.get(name.lower())
+    return known[0] if known else name
+
+
+def book_provider(name: str) -> str | None:
+    """The book's id of a provider, or None: a name that merely resembles one is another one."""
+    known = _PROVIDERS.get(name.lower())
+    return known[1] if known else None
+
+
+def split(model: str) -> tuple[str | None, str]:
+    """`openai/gpt-4o-mini` as (`openai`, `gpt-4o-mini`); without a known prefix (None, model)."""
+    head, slash, rest = model.partition("/")
+    if slash and rest and head.lower() in _PROVIDERS:
+        return provider_name(head), rest
+    return None, model
+
+
+_DATE = re.compile(r"[-@](?:20\d{2}-[01]\d-[0-3]\d|20\d{2}[01]\d[0-3]\d|\d{4})(?=$|[-:@])")
+_VERSION = re.compile(r"(?:-v\d+)?:\d+$")
+_TRAIL = re.compile(r"-(?:latest|preview)$|@(?:latest|default)$")
+
+
+def undated(model: str) -> str:
+    """`model` without what tells one release of it from another.
+
+    `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5@20250929`, `…-20240620-v1:0`, `…-latest`.
+    """
+    bare = _VERSION.sub("", model)
+    bare = _DATE.sub("", bare)
+    return _TRAIL.sub("", bare) or model
+
+
+_ABSURD = re.compile(r"[^A-Za-z0-9._:/+@ -]|[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-", re.IGNORECASE)
+_LONGEST = 80
+
+
+@lru_cache(maxsize=4096)
+def label(model: str) -> str:
+    """`model` as a part of a route: undated, short, printable; `other` for what is no model name.
+
+    Fine-tuned models go by the model they were made from; ARNs and ids are `other`.
+    """
+    if len(model) > 2 * _LONGEST:
+        return "other"
+    if model.startswith("ft:"):
+        model = model.split(":", 2)[1]
+    if model.startswith("arn:") or _ABSURD.search(model):
+        return "other"
+    bare = undated(model)
+    if not bare or len(bare) > _LONGEST:
+        return "other"
+    return bare

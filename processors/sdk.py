@@ -1,0 +1,211 @@
+"""The internals of the OpenTelemetry SDK that the span processor needs, all in this module.
+
+An ended span is read-only, and processors run in the order they were added in; both are worked
+around here and nowhere else. Tested on the oldest and the newest SDK that we support.
+https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-sdk/src/opentelemetry/sdk/trace/__init__.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
+
+from tollspan import __version__, calls, semconv
+
+__all__ = [
+    "Pipeline",
+    "attempt_span",
+    "attributes_of",
+    "front_of",
+    "hop_span",
+    "rewritten",
+    "write",
+]
+
+_SCOPE = InstrumentationScope(semconv.SCOPE, __version__)
+_FAILED, _UNSET = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
+_METHODS = ("on_start", "on_end", "shutdown", "force_flush")
+
+
+def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
+    """The attributes of a span, without the copy and the lock that `span.attributes` costs."""
+    attributes = span._attributes
+    plain = getattr(attributes, "_dict", None)
+    if plain is not None:
+        return plain  # type: ignore[no-any-return]
+    return attributes if attributes is not None else {}
+
+
+class Rewritten(ReadableSpan):
+    """A copy of an ended span with other attributes; it still counts what the original dropped."""
+
+    _dropped = 0
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
+
+
+def rewritten(span: ReadableSpan, attributes: Mapping[str, Any]) -> ReadableSpan:
+    """`span` with `attributes` in place of its own; identity, times, events and links stay."""
+    copy = Rewritten(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=span._events,
+        links=span._links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+    copy._dropped = span.dropped_attributes
+    return copy
+
+
+def hop_span(
+    call: ReadableSpan, attributes: Mapping[str, Any], start_ns: int, end_ns: int, failed: bool
+) -> ReadableSpan:
+    """The span of one hop behind the application, a child of the call's span.
+
+    Its id is a function of the call's span and the hop's index: a replay makes the same span.
+    """
+    parent = call.context
+    index = attributes[semconv.HOP_INDEX]
+    seed = parent.span_id.to_bytes(8, "big") + int(index).to_bytes(2, "big")
+    digest = blake2b(seed, digest_size=8, person=b"tollspan").digest()
+    own = SpanContext(
+        trace_id=parent.trace_id,
+        span_id=int.from_bytes(digest, "big") or 1,
+        is_remote=False,
+        trace_flags=parent.trace_flags,
+        trace_state=parent.trace_state,
+    )
+    return ReadableSpan(
+        name=f"hop {attributes[semconv.HOP_NAME]}",
+        context=own,
+        parent=parent,
+        resource=call.resource,
+        attributes=attributes,
+        kind=SpanKind.INTERNAL,
+        status=_FAILED if failed else _UNSET,
+        start_time=start_ns,
+        end_time=end_ns,
+        instrumentation_scope=_SCOPE,
+    )
+
+
+def attempt_span(call: ReadableSpan, attempt: calls.Attempt) -> ReadableSpan:
+    """The span of one HTTP attempt, a child of the call's span, under the id that it was sent with."""
+    assert attempt.span is not None
+    attributes = attempt.attributes
+    return ReadableSpan(
+        name=attributes[semconv.HTTP_METHOD],
+        context=attempt.span.get_span_context(),
+        parent=call.context,
+        resource=call.resource,
+        attributes=attributes,
+        kind=SpanKind.CLIENT,
+        status=_FAILED if semconv.ERROR_TYPE in attributes else _UNSET,
+        start_time=attempt.start_ns,
+        end_time=attempt.end_ns or call.end_time,
+        instrumentation_scope=_SCOPE,
+    )
+
+
+_CLEAN = frozenset({str, int, float, bool})
+
+
+def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
+    """`span.set_attributes(attributes)`, without cleaning each value a second time.
+
+    Ours are strings, numbers, booleans and lists of strings already; with anything else, with
+    limits on the span or on another SDK than we know, the span's own method does it.
+    """
+    bounded = getattr(span, "_attributes", None)
+    if (
+        type(bounded) is not BoundedAttributes
+        or bounded.max_value_len is not None
+        or (bounded.maxlen is not None and len(bounded._dict) + len(attributes) > bounded.maxlen)
+    ):
+        span.set_attributes(attributes)
+        return
+    clean = {}
+    for name, value in attributes.items():
+        if type(value) not in _CLEAN:
+            if type(value) is not list or not all(type(each) is str for each in value):
+                span.set_attributes(attributes)
+                return
+            value = tuple(value)
+        clean[name] = value
+    assert isinstance(span, Span)
+    with span._lock:
+        if span.end_time is None:
+            with bounded._lock:
+                bounded._dict.update(clean)
+
+
+def front_of(span: object) -> SpanProcessor | None:
+    """The processor in front of the provider that made the live span `span`, if one stands there.
+
+    Several providers may have one each; what belongs to a span goes out where the span does.
+    """
+    active = getattr(span, "_span_processor", None)
+    return None if active is None else getattr(vars(active).get("on_end"), "__self__", None)
+
+
+class Pipeline(SpanProcessor):
+    """Everything that a provider's processors do, as one processor: what stands behind ours.
+
+    Ours is put in front by taking the place of the methods of the provider's own multi-processor.
+    That one keeps its list, so processors added later stand behind ours too, in their order.
+    """
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._active = provider._active_span_processor
+        kind = type(self._active)
+        self._start = kind.on_start.__get__(self._active)
+        self._ending = kind._on_ending.__get__(self._active)
+        self._end = kind.on_end.__get__(self._active)
+        self._shut = kind.shutdown.__get__(self._active)
+        self._flush = kind.force_flush.__get__(self._active)
+
+    @property
+    def front(self) -> SpanProcessor | None:
+        """The processor that stands in front of this provider's, if one does."""
+        method = vars(self._active).get("on_end")
+        return getattr(method, "__self__", None)
+
+    def put_in_front(self, processor: SpanProcessor) -> None:
+        for name in _METHODS:
+            setattr(self._active, name, getattr(processor, name))
+
+    def take_away(self) -> None:
+        for name in _METHODS:
+            vars(self._active).pop(name, None)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._start(span, parent_context)
+
+    def _on_ending(self, span: Span) -> None:
+        self._ending(span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._end(span)
+
+    def shutdown(self) -> None:
+        self._shut()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return bool(self._flush(timeout_millis))

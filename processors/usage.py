@@ -1,0 +1,93 @@
+"""What a call used, read from attributes: unit of the price book to quantity.
+
+Units and their nesting: https://github.com/pydantic/genai-prices (`data_units.py`).
+`input_tokens` includes what was read from and written to a cache, audio and images;
+`output_tokens` includes reasoning, audio and images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from tollspan import semconv
+
+__all__ = ["Counts", "counts"]
+
+Counts = dict[str, "int | Fraction"]
+"""Unit of the book (`input_tokens`, `cache_read_tokens`, …) to what was used of it."""
+
+UNITS: tuple[tuple[str, str], ...] = (
+    (semconv.INPUT_TOKENS, "input_tokens"),
+    (semconv.OUTPUT_TOKENS, "output_tokens"),
+    (semconv.CACHE_READ_TOKENS, "cache_read_tokens"),
+    (semconv.CACHE_WRITE_TOKENS, "cache_write_tokens"),
+    (semconv.CACHE_WRITE_5M_TOKENS, "cache_write_5m_tokens"),
+    (semconv.CACHE_WRITE_1H_TOKENS, "cache_write_1h_tokens"),
+    (semconv.REASONING_TOKENS, "output_reasoning_tokens"),
+    (semconv.AUDIO_INPUT_TOKENS, "input_audio_tokens"),
+    (semconv.AUDIO_OUTPUT_TOKENS, "output_audio_tokens"),
+    (semconv.AUDIO_CACHE_READ_TOKENS, "cache_audio_read_tokens"),
+    (semconv.IMAGE_INPUT_TOKENS, "input_image_tokens"),
+    (semconv.IMAGE_OUTPUT_TOKENS, "output_image_tokens"),
+    (semconv.WEB_SEARCHES, "web_searches"),
+)
+
+_RESTATED = (
+    (semconv.RESTATED_INPUT_TOKENS, "input_tokens"),
+    (semconv.RESTATED_OUTPUT_TOKENS, "output_tokens"),
+)
+_HUGEST = 2**63 - 1
+
+
+def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
+    """The quantities that `attributes` state; a unit that they do not state is absent, not 0.
+
+    With `restated`, those that stand under `tollspan.restated.` count too.
+    """
+    found: Counts = {}
+    for name, unit in UNITS:
+        if name in attributes and (value := _whole(attributes[name])) is not None:
+            found[unit] = value
+    if restated:
+        for name, unit in _RESTATED:
+            if name in attributes and (value := _whole(attributes[name])) is not None:
+                found.setdefault(unit, value)
+    if "cache_write_tokens" not in found:
+        _add_cache_writes(found, attributes)
+    if semconv.AUDIO_INPUT_SECONDS in attributes:
+        seconds = _seconds(attributes[semconv.AUDIO_INPUT_SECONDS])
+        if seconds is not None:
+            found["audio_seconds"] = found["input_audio_seconds"] = seconds
+    return found
+
+
+def _add_cache_writes(found: Counts, attributes: Mapping[str, Any]) -> None:
+    value = _whole(attributes.get(semconv.CACHE_CREATION_TOKENS))
+    if value is None:
+        parts = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+        stated = [found[part] for part in parts if part in found]
+        if not stated:
+            return
+        found["cache_write_tokens"] = sum(stated)
+    else:
+        found["cache_write_tokens"] = value
+
+
+def _whole(value: Any) -> int | None:
+    if type(value) is int:
+        return value if 0 <= value <= _HUGEST else None
+    if type(value) is float and 0 <= value <= _HUGEST and value.is_integer():
+        return int(value)
+    return None
+
+
+def _seconds(value: Any) -> Fraction | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not math.isfinite(value) or not 0 <= value <= _HUGEST:
+        return None
+    return Fraction(Decimal(repr(value)))
