@@ -1,0 +1,63 @@
+"""Spans that others make for the very call that we watch: one call, one client span.
+
+- The anthropic SDK makes a client span of its own (scope `com.anthropic.sdk.python`):
+  https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/_tracing.py
+- `opentelemetry-util-genai` marks an open inference with a context key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from tollspan import calls, semconv
+
+__all__ = ["foreign_span"]
+
+# opentelemetry-util-genai 1.3b0, `_inference_invocation.py` and `_embedding_invocation.py`.
+_OPEN_INFERENCE = "opentelemetry.genai.client.inference.context"
+_OPEN_EMBEDDING = "opentelemetry.genai.client.embedding.context"
+
+
+def foreign_span(
+    client: Any, options: Any, tracer_provider: trace.TracerProvider | None
+) -> trace.Span | None:
+    """The span to adopt: an open inference's, `INVALID_SPAN` for one that the SDK is about to
+    start, None where the call needs one of ours."""
+    if calls.current_call.get() is None and (span := _open_inference()) is not None:
+        return span
+    if calls.adopts and _traces_itself(client, options, tracer_provider):
+        return trace.INVALID_SPAN
+    return None
+
+
+def _open_inference() -> trace.Span | None:
+    """The current span, if somebody marked it as a client call in progress.
+
+    It is adopted once: of two calls inside one inference the second gets a span of its own.
+    """
+    now = otel_context.get_current()
+    if now.get(_OPEN_INFERENCE) is None and now.get(_OPEN_EMBEDDING) is None:
+        return None
+    span = trace.get_current_span(now)
+    context = span.get_span_context()
+    if not context.is_valid or context.span_id in calls.open_calls or _carries_a_call(span):
+        return None
+    return span
+
+
+def _carries_a_call(span: trace.Span) -> bool:
+    return semconv.REQUEST_ID in (getattr(span, "attributes", None) or ())
+
+
+def _traces_itself(client: Any, options: Any, tracer_provider: trace.TracerProvider | None) -> bool:
+    """Whether the anthropic client will start a span for this call, on the provider we use."""
+    if getattr(client, "_tracer", None) is None or not getattr(options, "span_name", None):
+        return False
+    chosen = getattr(client, "_open_telemetry", None)
+    theirs = chosen.get("tracer_provider") if isinstance(chosen, dict) else None
+    return (theirs or trace.get_tracer_provider()) is (
+        tracer_provider or trace.get_tracer_provider()
+    )

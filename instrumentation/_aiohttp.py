@@ -1,0 +1,72 @@
+"""Attempts through aiohttp (3.12 and newer), as the innermost middleware of each request.
+
+A middleware sees every request on the wire, those after redirects and those that other middlewares
+repeat; older versions have none and are not watched. An HTTP instrumentation has its span open
+here (it uses trace hooks, which run before the middlewares).
+https://docs.aiohttp.org/en/stable/client_middleware_cookbook.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from tollspan.calls import OpenCall
+from tollspan.guard import quietly
+
+from ._attempts import Flight, open_call
+
+__all__ = ["patches"]
+
+
+def patches(module: ModuleType) -> Iterator[tuple[type, str, Callable[..., Any]]]:
+    if hasattr(module, "ClientMiddlewareType"):
+        yield module.ClientSession, "_request", _request
+
+
+def _request(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
+    call = open_call()
+    if call is None:
+        return wrapped(*args, **kwargs)
+    watched = kwargs
+    with quietly:
+        watched = _watched(call, session, kwargs)
+    return wrapped(*args, **watched)
+
+
+def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """`kwargs` of a request with our middleware behind those of the request or the session."""
+    chosen = kwargs.get("middlewares")
+    if chosen is None:
+        chosen = session._middlewares or ()
+
+    async def attempt(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        flight = Flight(call)
+        with quietly:
+            url = request.url
+            flight.depart(request, request.method, url.host or "", url.port, below=None)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            with quietly:
+                flight.land()
+                flight.failed(error)
+            raise
+        with quietly:
+            flight.land()
+            _answered(flight, response)
+        return response
+
+    return {**kwargs, "middlewares": (*chosen, attempt)}
+
+
+def _answered(flight: Flight, response: Any) -> None:
+    if flight.attempt is None:
+        return
+    flight.answered(response.status, response.raw_headers)
+    connection = response.connection
+    if connection is None:  # a short body is read with the head
+        flight.end()
+    else:
+        connection.add_callback(flight.end)

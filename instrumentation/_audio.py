@@ -1,0 +1,93 @@
+"""The audio wires: speech, transcriptions, translations.
+
+Shapes: https://github.com/openai/openai-python/blob/main/src/openai/types/audio/transcription.py,
+.../transcription_verbose.py, .../transcription_text_done_event.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tollspan import semconv
+
+from ._read import Rule, count, members, number, some, take, text, true
+from ._spec import Attributes, Surface
+
+
+def _seconds(value: Any) -> float | None:
+    """A duration; `verbose_json` has spelled it as a string."""
+    if isinstance(value, str) and len(value) < 32 and value.replace(".", "", 1).isdecimal():
+        value = float(value)
+    seconds = number(value)
+    return seconds if seconds is not None and seconds >= 0 else None
+
+
+_REQUEST: tuple[Rule, ...] = (
+    ("model", semconv.REQUEST_MODEL, text),
+    ("temperature", semconv.REQUEST_TEMPERATURE, number),
+    ("stream", semconv.REQUEST_STREAM, true),
+)
+
+_USAGE: tuple[Rule, ...] = (
+    ("input_tokens", semconv.INPUT_TOKENS, count),
+    ("output_tokens", semconv.OUTPUT_TOKENS, count),
+    ("seconds", semconv.AUDIO_INPUT_SECONDS, _seconds),
+)
+
+_INPUT: tuple[Rule, ...] = (
+    ("audio_tokens", semconv.AUDIO_INPUT_TOKENS, some),
+    ("text_tokens", semconv.TEXT_INPUT_TOKENS, some),
+)
+
+_DURATION: tuple[Rule, ...] = (("duration", semconv.AUDIO_INPUT_SECONDS, _seconds),)
+
+
+def _request(body: Mapping[str, Any]) -> Attributes:
+    found: dict[str, Any] = {}
+    take(found, members(body), _REQUEST)
+    return found
+
+
+def _speech_request(body: Mapping[str, Any]) -> Attributes:
+    return {**_request(body), semconv.OUTPUT_TYPE: "speech"}
+
+
+def _speech_response(audio: Any) -> Attributes:
+    """Nothing: the answer is sound, and states neither model nor usage."""
+    return {}
+
+
+def _response(answer: Any) -> Attributes:
+    found: dict[str, Any] = {}
+    body = members(answer)
+    take(found, body, _DURATION)
+    if (usage := body.get("usage")) is not None:
+        stated = members(usage)
+        take(found, stated, _USAGE)
+        if (details := stated.get("input_token_details")) is not None:
+            take(found, members(details), _INPUT)
+    if semconv.INPUT_TOKENS in found:  # billed by tokens, so the duration is no unit of the bill
+        found.pop(semconv.AUDIO_INPUT_SECONDS, None)
+    return found
+
+
+class _TranscriptFold:
+    """`transcript.text.done` states the usage."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: Any = None
+
+    def add(self, event: Any, /) -> None:
+        if members(event).get("usage") is not None:
+            self._last = event
+
+    def attributes(self) -> Attributes:
+        return _response(self._last)
+
+
+SPEECH = Surface("speech", request=_speech_request, response=_speech_response)
+TRANSCRIPTION = Surface("transcription", request=_request, response=_response, fold=_TranscriptFold)
+TRANSLATION = Surface("translation", request=_request, response=_response)

@@ -1,0 +1,257 @@
+"""The chat completions wire, spoken by OpenAI, Azure, gateways and most other providers.
+
+Shapes: https://github.com/openai/openai-python/blob/main/src/openai/types/chat/chat_completion.py,
+.../chat_completion_chunk.py, .../completion_usage.py
+OpenRouter's additions: https://openrouter.ai/docs/use-cases/usage-accounting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tollspan import semconv
+
+from ._read import (
+    Rule,
+    count,
+    flag,
+    get,
+    items,
+    members,
+    number,
+    some,
+    take,
+    text,
+    texts,
+    true,
+    whole,
+)
+from ._spec import Attributes, Surface
+
+
+def several(value: Any) -> int | None:
+    """A number of answers, where it is not the usual one."""
+    asked = count(value)
+    return None if asked == 1 else asked
+
+
+def output_type(value: Any) -> str | None:
+    """`response_format` or the like as `gen_ai.output.type`."""
+    kind = text(value) or text(value, "type")
+    if kind in ("json_object", "json_schema", "json"):
+        return "json"
+    return "text" if kind == "text" else None
+
+
+def _spoken(modalities: Any) -> str | None:
+    return "speech" if "audio" in items(modalities) else None
+
+
+def effort(value: Any) -> str | None:
+    """How much to think, out of `reasoning`, `output_config` or the like."""
+    return text(value, "effort")
+
+
+def inner_format(value: Any) -> str | None:
+    """The output type that `text` or `output_config` holds."""
+    return output_type(members(value).get("format"))
+
+
+_REQUEST: tuple[Rule, ...] = (
+    ("model", semconv.REQUEST_MODEL, text),
+    ("max_tokens", semconv.REQUEST_MAX_TOKENS, count),
+    ("max_completion_tokens", semconv.REQUEST_MAX_TOKENS, count),
+    ("temperature", semconv.REQUEST_TEMPERATURE, number),
+    ("top_p", semconv.REQUEST_TOP_P, number),
+    ("top_k", semconv.REQUEST_TOP_K, number),
+    ("frequency_penalty", semconv.REQUEST_FREQUENCY_PENALTY, number),
+    ("presence_penalty", semconv.REQUEST_PRESENCE_PENALTY, number),
+    ("seed", semconv.REQUEST_SEED, whole),
+    ("n", semconv.REQUEST_CHOICE_COUNT, several),
+    ("stop", semconv.REQUEST_STOP_SEQUENCES, texts),
+    ("stream", semconv.REQUEST_STREAM, true),
+    ("modalities", semconv.OUTPUT_TYPE, _spoken),
+    ("response_format", semconv.OUTPUT_TYPE, output_type),
+    ("service_tier", semconv.OPENAI_REQUEST_SERVICE_TIER, text),
+    ("reasoning", semconv.REQUEST_REASONING_LEVEL, effort),
+    ("reasoning_effort", semconv.REQUEST_REASONING_LEVEL, text),
+)
+
+_ANSWER: tuple[Rule, ...] = (
+    ("id", semconv.RESPONSE_ID, text),
+    ("model", semconv.RESPONSE_MODEL, text),
+    ("service_tier", semconv.SERVICE_TIER, text),
+    ("provider", semconv.RESPONSE_PROVIDER, text),
+)
+
+_USAGE: tuple[Rule, ...] = (
+    ("prompt_tokens", semconv.INPUT_TOKENS, count),
+    ("completion_tokens", semconv.OUTPUT_TOKENS, count),
+    # DeepSeek, and LiteLLM for models of Anthropic; both count them in `prompt_tokens`.
+    ("prompt_cache_hit_tokens", semconv.CACHE_READ_TOKENS, count),
+    ("cache_read_input_tokens", semconv.CACHE_READ_TOKENS, count),
+    ("cache_creation_input_tokens", semconv.CACHE_WRITE_TOKENS, count),
+)
+
+_INPUT: tuple[Rule, ...] = (
+    ("cached_tokens", semconv.CACHE_READ_TOKENS, count),
+    ("cache_creation_tokens", semconv.CACHE_WRITE_TOKENS, count),
+    ("cache_write_tokens", semconv.CACHE_WRITE_TOKENS, count),
+    ("audio_tokens", semconv.AUDIO_INPUT_TOKENS, some),
+    ("image_tokens", semconv.IMAGE_INPUT_TOKENS, some),
+    ("text_tokens", semconv.TEXT_INPUT_TOKENS, some),
+)
+
+_OUTPUT: tuple[Rule, ...] = (
+    ("reasoning_tokens", semconv.REASONING_TOKENS, count),
+    ("audio_tokens", semconv.AUDIO_OUTPUT_TOKENS, some),
+    ("image_tokens", semconv.IMAGE_OUTPUT_TOKENS, some),
+    ("text_tokens", semconv.TEXT_OUTPUT_TOKENS, some),
+)
+
+# Anthropic's, and LiteLLM's for Anthropic.
+TOOLS: tuple[Rule, ...] = (("web_search_requests", semconv.WEB_SEARCHES, count),)
+CACHE_WRITE: tuple[Rule, ...] = (
+    ("ephemeral_5m_input_tokens", semconv.CACHE_WRITE_5M_TOKENS, some),
+    ("ephemeral_1h_input_tokens", semconv.CACHE_WRITE_1H_TOKENS, some),
+)
+
+
+def request(body: Mapping[str, Any]) -> Attributes:
+    found: dict[str, Any] = {}
+    take(found, members(body), _REQUEST)
+    return found
+
+
+def response(answer: Any) -> Attributes:
+    found: dict[str, Any] = {}
+    body = members(answer)
+    take(found, body, _ANSWER)
+    if reasons := _reasons(body.get("choices")):
+        found[semconv.FINISH_REASONS] = reasons
+    if (usage := body.get("usage")) is not None:
+        read_usage(found, usage)
+    if failure := body.get("error"):
+        found[semconv.ERROR_TYPE] = error_type(failure)
+    return found
+
+
+def error_type(failure: Any) -> str:
+    """What an `error` object inside a successful answer names; OpenRouter writes numbers."""
+    code = get(failure, "code")
+    return text(code) or str(count(code) or "") or text(failure, "type") or "error"
+
+
+def _reasons(choices: Any) -> list[str]:
+    found = []
+    for choice in items(choices)[:128]:
+        if reason := text(members(choice).get("finish_reason")):
+            found.append(reason)
+    return found
+
+
+def read_usage(found: dict[str, Any], usage: Any) -> None:
+    """Token counts and the cost that the body states. `prompt_tokens` includes the cached ones."""
+    stated = members(usage)
+    take(found, stated, _USAGE)
+    if (details := stated.get("prompt_tokens_details")) is not None:
+        parts = members(details)
+        take(found, parts, _INPUT)
+        if (written := parts.get("cache_creation_token_details")) is not None:
+            take(found, members(written), CACHE_WRITE)
+    if (details := stated.get("completion_tokens_details")) is not None:
+        take(found, members(details), _OUTPUT)
+        _include_reasoning(found, stated)
+    if (tools := stated.get("server_tool_use")) is not None:
+        take(found, members(tools), TOOLS)
+    if (cost := reported_cost(stated)) is not None:
+        found[semconv.COST_REPORTED] = cost
+
+
+def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None:
+    """xAI leaves reasoning out of `completion_tokens`; its own total tells."""
+    if not (reasoning := found.get(semconv.REASONING_TOKENS)):
+        return
+    asked, answered = found.get(semconv.INPUT_TOKENS), found.get(semconv.OUTPUT_TOKENS)
+    if asked is None or answered is None:
+        return
+    if count(stated.get("total_tokens")) == asked + answered + reasoning:
+        found[semconv.OUTPUT_TOKENS] = answered + reasoning
+
+
+def reported_cost(usage: Mapping[str, Any]) -> float | None:
+    """US dollars that the body states: OpenRouter, LiteLLM streams.
+
+    With the caller's own provider key (BYOK) OpenRouter's `cost` is its fee alone, and the
+    provider bills `upstream_inference_cost` beside it.
+    """
+    cost = number(usage.get("cost"))
+    if cost is None or cost < 0:
+        return None
+    if not flag(usage.get("is_byok")):
+        return cost
+    upstream = number(usage.get("cost_details"), "upstream_inference_cost")
+    return None if upstream is None or upstream < 0 else cost + upstream
+
+
+class ChoicesFold:
+    """Chunks of choices: the first name and id, the last usage, finish reasons by choice index."""
+
+    __slots__ = ("_found", "_named", "_reasons", "_usage", "error")
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] = {}
+        self._named = False
+        self._usage: Any = None
+        self._reasons: dict[int, str] = {}
+        self.error: str | None = None
+        """What failed inside the stream, as `error.type`."""
+
+    def add(self, chunk: Any, /) -> None:
+        # Nearly every chunk is one piece of text; it leaves here after four look-ups.
+        try:
+            if self._named and chunk.usage is None:
+                (choice,) = chunk.choices
+                if choice.finish_reason is None:
+                    return
+        except (AttributeError, TypeError, ValueError):
+            pass
+        self._read(members(chunk))
+
+    def _read(self, chunk: Mapping[str, Any]) -> None:
+        found: dict[str, Any] = {}
+        take(found, chunk, _ANSWER)
+        tier = found.get(semconv.SERVICE_TIER)
+        self._found = {**found, **self._found}
+        if tier is not None:  # the first chunks may name a tier that was only asked for
+            self._found[semconv.SERVICE_TIER] = tier
+        usage = chunk.get("usage")
+        if usage is None and (groq := chunk.get("x_groq")) is not None:
+            usage = members(groq).get("usage")
+        if usage is not None and members(usage):
+            self._usage = usage
+        for place, choice in enumerate(items(chunk.get("choices"))[:128]):
+            # Azure opens with a chunk of filter results: no choice, and an empty id and model.
+            self._named = True
+            parts = members(choice)
+            if reason := text(parts.get("finish_reason")):
+                index = count(parts.get("index"))
+                index = place if index is None else index
+                if index in self._reasons or len(self._reasons) < 128:
+                    self._reasons[index] = reason
+        if failure := chunk.get("error"):
+            self.error = error_type(failure)
+
+    def attributes(self) -> Attributes:
+        found = dict(self._found)
+        if self._reasons:
+            found[semconv.FINISH_REASONS] = [reason for _, reason in sorted(self._reasons.items())]
+        if self._usage is not None:
+            read_usage(found, self._usage)
+        if self.error is not None:
+            found[semconv.ERROR_TYPE] = self.error
+        return found
+
+
+CHAT = Surface("chat", request=request, response=response, fold=ChoicesFold)

@@ -1,0 +1,181 @@
+"""Which response headers are kept, and how they read as attributes.
+
+An allow-list, never the whole set: gateways were seen to answer with their own upstream
+`authorization`, with spend, internal hosts and key names. What may stay names a request, a limit,
+a gateway or the model it chose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from tollspan import semconv
+from tollspan.config import settings
+
+__all__ = ["kept", "retry_after_s"]
+
+MAX_VALUE_LENGTH = 512
+MAX_KEPT = 96
+"""Headers kept of one response, and characters of one value: both come from outside."""
+
+PRESENCE_ONLY = frozenset({"x-litellm-cache-key"})
+"""That they are there is the fact; their value is nobody's business."""
+
+_SUFFIX = r"[a-z0-9_-]{1,80}"
+_ALLOWED = re.compile(
+    # A LiteLLM renames what came from behind it, once per proxy: each prefix is one hop further in.
+    r"(?:llm_provider-){0,4}(?:"
+    + "|".join(
+        (
+            # providers: ids, timing, limits
+            r"x-request-id|request-id|apim-request-id|x-ms-region",
+            r"openai-processing-ms|openai-version",
+            rf"x-ratelimit-(?:limit|remaining|reset)(?:-{_SUFFIX})?",
+            rf"anthropic-ratelimit-{_SUFFIX}",
+            r"retry-after|retry-after-ms",
+            # LiteLLM
+            r"x-litellm-(?:call-id|version|model-group|model-name|model-id|cache-key)",
+            r"x-litellm-(?:attempted-retries|max-retries|attempted-fallbacks|classifier-cost)",
+            r"x-litellm-(?:overhead-duration-ms|response-duration-ms)",
+            r"x-litellm-response-cost(?:-[a-z-]{1,40})?",
+            r"x-litellm-[a-z]{1,20}-router-[a-z-]{1,40}",
+            # Portkey
+            r"x-portkey-(?:last-used-option-index|retry-attempt-count|gateway-exception)",
+            r"x-portkey-(?:provider|cache-status|trace-id)",
+            # others, by their prefix; names that speak of secrets fall out below
+            rf"x-(?:bifrost|otoroshi-llm|otari|openrouter)-{_SUFFIX}",
+            # `x-vsr-matched-*` repeats what a guardrail found in the prompt
+            rf"x-vsr-(?!matched-){_SUFFIX}",
+            rf"(?:helicone|ngrok-aig)-{_SUFFIX}",
+            r"cf-aig-(?:log-id|step|cache-status|event-id)",
+            r"x-kong-(?:llm-model|upstream-latency|proxy-latency|response-latency|request-id)",
+            r"x-tensorzero-gateway-version|x-b2bua-session-id",
+            r"x-envoy-upstream-service-time|x-envoy-attempt-count",
+            r"server|x-cache-status",
+        )
+    )
+    + ")"
+)
+_SECRET_WORDS = re.compile(
+    r"(?:^|[-_])(?:key|keys|apikey|auth|authorization|authentication|authenticate|bearer|cookie"
+    r"|cookie2|credential|credentials|csrf|jwt|password|secret|signature|token|xsrf)(?:[-_]|$)"
+)
+_SECRET_IN_SETTING = re.compile(r"auth|cookie|credential|key|password|secret|token")
+_SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s")
+
+
+class _Names(dict["bytes | str", str]):
+    """Header name as received to attribute name; the empty string for a header that is not kept.
+
+    Names come from outside: the table forgets everything when it has grown to 4,096 of them.
+    """
+
+    def __init__(self, extra: frozenset[str]) -> None:
+        self.extra = extra
+        self.reduced: dict[str, str] = {}
+        """Attributes whose value is not kept as it came, with the header's own name."""
+
+    def __missing__(self, received: bytes | str) -> str:
+        name = received.decode("latin-1") if isinstance(received, bytes) else received
+        if len(self) >= 4096:
+            self.clear()
+            self.reduced.clear()
+        attribute = self.attribute(name.lower())
+        self[received] = attribute
+        return attribute
+
+    def attribute(self, name: str) -> str:
+        if name in self.extra:
+            return semconv.RESPONSE_HEADER_PREFIX + name
+        if _ALLOWED.fullmatch(name) is None:
+            return ""
+        inner = name.rpartition("llm_provider-")[2]
+        attribute = semconv.RESPONSE_HEADER_PREFIX + name
+        if inner in PRESENCE_ONLY or inner == "server":
+            self.reduced[attribute] = inner
+        elif _SECRET_WORDS.search(inner):
+            return ""
+        return attribute
+
+
+def _extra(names: Iterable[str]) -> frozenset[str]:
+    """What `TOLLSPAN_RESPONSE_HEADERS` adds; a name that speaks of secrets never."""
+    return frozenset(
+        name for name in (each.lower() for each in names) if not _SECRET_IN_SETTING.search(name)
+    )
+
+
+_names_of: object = None
+_names = _Names(frozenset())
+
+
+def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The allow-listed headers of a response as attributes: `http.response.header.<name>` to value.
+
+    Names are lower-case with dashes, values printable and at most 512 characters. The first of
+    several headers of one name counts; at most 96 are kept.
+    """
+    global _names_of, _names
+    chosen = settings()
+    if chosen is not _names_of:
+        _names, _names_of = _Names(_extra(chosen.response_headers)), chosen
+    names = _names
+    found: dict[str, str] = {}
+    for name, value in headers:
+        attribute = names[name]
+        if attribute and attribute not in found and len(found) < MAX_KEPT:
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            if attribute in names.reduced:
+                text = _reduced(names.reduced[attribute], text)
+            else:
+                text = _clean(text)
+            if text:
+                found[attribute] = text
+    return found
+
+
+def _reduced(name: str, text: str) -> str:
+    if name in PRESENCE_ONLY:
+        return "present"
+    return "envoy" if "envoy" in text.lower() else ""  # all that a `server` header is kept for
+
+
+def _clean(text: str) -> str:
+    """`text` printable and short; empty if a secret stands in it, whatever the header's name."""
+    if ("sk-" in text or "earer" in text) and _SECRET_VALUE.search(text):
+        return ""
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    return text[:MAX_VALUE_LENGTH]
+
+
+_RETRY_AFTER = semconv.RESPONSE_HEADER_PREFIX + "retry-after"
+_RETRY_AFTER_MS = semconv.RESPONSE_HEADER_PREFIX + "retry-after-ms"
+
+
+def retry_after_s(found: Mapping[str, str], now_s: float) -> float | None:
+    """How long the answer asks to wait, in seconds, from headers that `kept` found.
+
+    `retry-after-ms` is the finer one and goes first; `retry-after` is a number of seconds or an
+    HTTP date (RFC 9110, 10.2.3). A date in the past is 0; nonsense is None.
+    """
+    if (text := found.get(_RETRY_AFTER_MS)) and (number := _number(text)) is not None:
+        return number / 1000
+    if not (text := found.get(_RETRY_AFTER)):
+        return None
+    if (number := _number(text)) is not None:
+        return number
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, round(parsedate_to_datetime(text).timestamp() - now_s, 3))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None

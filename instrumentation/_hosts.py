@@ -1,0 +1,110 @@
+"""Who answers at a host: `gen_ai.provider.name` from the address that a client talks to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from tollspan import semconv
+
+from ._spec import Provider
+
+__all__ = ["provider_at", "server", "servers"]
+
+_NAMES = {
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "openrouter.ai": "openrouter",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.x.ai": "x_ai",
+    "api.mistral.ai": "mistral_ai",
+    "api.together.xyz": "together_ai",
+    "api.together.ai": "together_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.fireworks.ai": "fireworks",
+    "integrate.api.nvidia.com": "nvidia",
+    "api.cerebras.ai": "cerebras",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+}
+
+_PATTERNS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"(.+\.)?api\.openai\.com", "openai"),
+        (r".+\.openai\.azure\.(com|us|cn)", "azure.ai.openai"),
+        (r".+\.cognitiveservices\.azure\.com", "azure.ai.openai"),
+        (r".+\.services\.ai\.azure\.com", "azure.ai.inference"),
+        (r".+-aiplatform\.googleapis\.com", "gcp.vertex_ai"),
+        (r"bedrock(-runtime|-mantle)?[.-].+\.(amazonaws\.com(\.cn)?|api\.aws)", "aws.bedrock"),
+    )
+)
+
+
+_ABSOLUTE = ("http://", "https://")
+
+
+@lru_cache(maxsize=256)
+def provider_at(host: str) -> str | None:
+    """The provider that owns `host`; None for gateways, private and unknown hosts."""
+    host = host.lower().rstrip(".")
+    if host in _NAMES:
+        return _NAMES[host]
+    return next((name for pattern, name in _PATTERNS if pattern.fullmatch(host)), None)
+
+
+def server(base_url: Any, url: str = "") -> tuple[str | None, int | None]:
+    """Host and port that a request goes to: those of `url` if it is absolute, else of `base_url`.
+
+    `base_url` is the URL object of httpx or httpx2 (`.host`, `.port`, `.scheme`), or a string.
+    """
+    absolute = url if url.startswith(_ABSOLUTE) else ""
+    if not absolute and not isinstance(base_url, str):
+        host, port = getattr(base_url, "host", None), getattr(base_url, "port", None)
+        scheme = getattr(base_url, "scheme", None)
+    else:
+        host, port, scheme = _split(absolute or str(base_url))
+    if not isinstance(host, str) or not host:
+        return None, None
+    if not isinstance(port, int):
+        port = 80 if scheme == "http" else 443
+    return host, port
+
+
+def servers(provider: Provider) -> Callable[[Any, str], Mapping[str, Any]]:
+    """A look-up from client and URL to provider name, server address and port, for `provider`."""
+    known: WeakKeyDictionary[Any, tuple[Any, Mapping[str, Any]]] = WeakKeyDictionary()
+
+    def server_of(client: Any, url: str) -> Mapping[str, Any]:
+        base_url = client.base_url
+        if url.startswith(_ABSOLUTE):
+            return _named(provider, client, *server(base_url, url))
+        kept = known.get(client)
+        if kept is None or kept[0] is not base_url:  # it can be set anew
+            kept = known[client] = base_url, _named(provider, client, *server(base_url))
+        return kept[1]
+
+    return server_of
+
+
+def _named(
+    provider: Provider, client: Any, host: str | None, port: int | None
+) -> Mapping[str, Any]:
+    name = (provider_at(host) if host else None) or provider.named(client) or provider.name
+    if host is None:
+        return {semconv.PROVIDER: name}
+    return {semconv.PROVIDER: name, semconv.SERVER_ADDRESS: host, semconv.SERVER_PORT: port}
+
+
+@lru_cache(maxsize=64)
+def _split(url: str) -> tuple[str | None, int | None, str]:
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port, parts.scheme
+    except ValueError:  # a port that is no number, an address in half a bracket
+        return None, None, ""

@@ -1,0 +1,165 @@
+"""Puts watching functions in the place of an SDK's own when it is imported, and takes them out.
+
+Nothing here imports an SDK: modules that are there are patched at once, others when the application
+imports them (`wrapt.register_post_import_hook`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
+    BaseInstrumentor,
+)
+
+from tollspan import __version__, semconv
+from tollspan.guard import quietly
+
+from . import _attempts, _engine
+from ._chunks import watched_step, watched_step_async
+from ._spec import Patch, Provider
+
+__all__ = ["SdkInstrumentor", "patched", "tracer", "use"]
+
+_logger = logging.getLogger(__name__)
+_ABSENT: Any = object()
+
+
+@dataclass(slots=True)
+class _Place:
+    """An attribute that is ours for now."""
+
+    parent: Any
+    name: str
+    before: Any
+    """What `vars(parent)` held; `_ABSENT` for something inherited."""
+    ours: Any
+
+    def restore(self) -> None:
+        """Put back the identical object, unless somebody else has put theirs over ours."""
+        if vars(self.parent).get(self.name) is not self.ours:
+            return
+        if self.before is _ABSENT:
+            delattr(self.parent, self.name)
+        else:
+            setattr(self.parent, self.name, self.before)
+
+
+class _Installation:
+    """The patches of one provider, from `instrument()` to `uninstrument()`."""
+
+    def __init__(self, provider: Provider, tracer_provider: trace.TracerProvider | None) -> None:
+        self.provider = provider
+        self._tracer_provider = tracer_provider
+        self._tracer = trace.get_tracer(semconv.SCOPE, __version__, tracer_provider)
+        self._switch = _engine.Switch()
+        self.places: list[_Place] = []
+
+    def apply(self) -> None:
+        modules = [each.module for each in self.provider.patches]
+        modules += [each.module for each in self.provider.chunks]
+        for name in dict.fromkeys(modules):
+            wrapt.register_post_import_hook(self._imported, name)
+
+    def _imported(self, module: ModuleType) -> None:
+        if not self._switch.on:
+            return
+        for row in self.provider.patches:
+            if row.module == module.__name__:
+                with quietly:
+                    self._put(module, row.name, functools.partial(self._watch, row))
+        for chunks in self.provider.chunks:
+            if chunks.module == module.__name__:
+                for step, watched in (
+                    ("__next__", watched_step),
+                    ("__anext__", watched_step_async),
+                ):
+                    with quietly:
+                        self._put(module, f"{chunks.name}.{step}", watched)
+        _engine.forget_kinds()
+
+    def _watch(self, row: Patch, original: Callable[..., Any]) -> Callable[..., Any]:
+        return _engine.watching(
+            original, self.provider, row.surface, self._tracer, self._tracer_provider, self._switch
+        )
+
+    def _put(self, module: ModuleType, path: str, made: Callable[[Any], Any]) -> None:
+        *parents, name = path.split(".")
+        parent: Any = module
+        for part in parents:
+            parent = getattr(parent, part, None)
+        original = getattr(parent, name, None)
+        if not inspect.isroutine(original):
+            _logger.warning("not watched: %s has no function %s", module.__name__, path)
+            return
+        ours = made(original)
+        self.places.append(_Place(parent, name, vars(parent).get(name, _ABSENT), ours))
+        setattr(parent, name, ours)
+
+    def remove(self) -> None:
+        self._switch.on = False
+        while self.places:
+            with quietly:
+                self.places.pop().restore()
+        _engine.forget_kinds()
+
+
+_installations: dict[type, _Installation] = {}
+_tracer: trace.Tracer | None = None
+
+
+def use(tracer_provider: trace.TracerProvider | None) -> None:
+    """Say where calls go that no patch sees; None is the global provider."""
+    global _tracer
+    _tracer = trace.get_tracer(semconv.SCOPE, __version__, tracer_provider)
+
+
+def tracer() -> trace.Tracer:
+    """The tracer of calls that no patch sees (`tollspan.record`)."""
+    return _tracer or trace.get_tracer(semconv.SCOPE, __version__)
+
+
+def patched() -> list[str]:
+    """Every function that is watched now, as `openai._base_client.SyncAPIClient.request`."""
+    return sorted(
+        f"{getattr(place.parent, '__module__', '')}.{place.ours.__qualname__}".lstrip(".")
+        for each in _installations.values()
+        for place in each.places
+    )
+
+
+class SdkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Watches one provider's SDK while instrumented.
+
+    `instrument(tracer_provider=None)`: spans go to `tracer_provider`, or to the global one, also if
+    that is set later. `uninstrument()` restores every attribute to the identical object.
+    """
+
+    provider: Provider
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return self.provider.requires
+
+    def _instrument(self, **kwargs: Any) -> None:
+        tracer_provider = kwargs.get("tracer_provider")
+        use(tracer_provider)
+        installation = _Installation(self.provider, tracer_provider)
+        _installations[type(self)] = installation
+        with quietly:
+            _attempts.install(tracer_provider)
+        installation.apply()
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        if (installation := _installations.pop(type(self), None)) is not None:
+            installation.remove()
+        if not _installations:
+            with quietly:
+                _attempts.uninstall()

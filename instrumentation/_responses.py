@@ -1,0 +1,161 @@
+"""The responses wire.
+
+Shapes: https://github.com/openai/openai-python/blob/main/src/openai/types/responses/response.py,
+.../response_usage.py, .../response_stream_event.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tollspan import semconv
+
+from ._chat_completions import effort, error_type, inner_format, reported_cost
+from ._read import Rule, count, items, members, number, some, take, text, true
+from ._spec import Attributes, Surface
+
+# OpenAI's words for an unfinished answer, in the words that all other wires use.
+_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+_REQUEST: tuple[Rule, ...] = (
+    ("model", semconv.REQUEST_MODEL, text),
+    ("max_output_tokens", semconv.REQUEST_MAX_TOKENS, count),
+    ("temperature", semconv.REQUEST_TEMPERATURE, number),
+    ("top_p", semconv.REQUEST_TOP_P, number),
+    ("stream", semconv.REQUEST_STREAM, true),
+    ("text", semconv.OUTPUT_TYPE, inner_format),
+    ("service_tier", semconv.OPENAI_REQUEST_SERVICE_TIER, text),
+    ("reasoning", semconv.REQUEST_REASONING_LEVEL, effort),
+)
+
+_ANSWER: tuple[Rule, ...] = (
+    ("id", semconv.RESPONSE_ID, text),
+    ("model", semconv.RESPONSE_MODEL, text),
+    ("service_tier", semconv.SERVICE_TIER, text),
+    ("provider", semconv.RESPONSE_PROVIDER, text),
+)
+
+_USAGE: tuple[Rule, ...] = (
+    ("input_tokens", semconv.INPUT_TOKENS, count),
+    ("output_tokens", semconv.OUTPUT_TOKENS, count),
+)
+
+_INPUT: tuple[Rule, ...] = (
+    ("cached_tokens", semconv.CACHE_READ_TOKENS, count),
+    ("cache_write_tokens", semconv.CACHE_WRITE_TOKENS, count),
+    ("audio_tokens", semconv.AUDIO_INPUT_TOKENS, some),
+    ("image_tokens", semconv.IMAGE_INPUT_TOKENS, some),
+    ("text_tokens", semconv.TEXT_INPUT_TOKENS, some),
+)
+
+_OUTPUT: tuple[Rule, ...] = (
+    ("reasoning_tokens", semconv.REASONING_TOKENS, count),
+    ("audio_tokens", semconv.AUDIO_OUTPUT_TOKENS, some),
+    ("image_tokens", semconv.IMAGE_OUTPUT_TOKENS, some),
+    ("text_tokens", semconv.TEXT_OUTPUT_TOKENS, some),
+)
+
+
+def _request(body: Mapping[str, Any]) -> Attributes:
+    found: dict[str, Any] = {}
+    take(found, members(body), _REQUEST)
+    return found
+
+
+def _response(answer: Any) -> Attributes:
+    found: dict[str, Any] = {}
+    body = members(answer)
+    take(found, body, _ANSWER)
+    kinds = [members(item) for item in items(body.get("output"))]
+    if reason := _finish_reason(body, kinds):
+        found[semconv.FINISH_REASONS] = [reason]
+    if searches := sum(map(_is_billed_search, kinds)):
+        found[semconv.WEB_SEARCHES] = searches
+    if (usage := body.get("usage")) is not None:
+        read_usage(found, usage)
+    if failure := body.get("error"):
+        found[semconv.ERROR_TYPE] = error_type(failure)
+    elif text(body.get("status")) == "failed":
+        found[semconv.ERROR_TYPE] = "error"
+    return found
+
+
+def _finish_reason(body: Mapping[str, Any], output: list[Mapping[str, Any]]) -> str | None:
+    status = text(body.get("status"))
+    if status == "incomplete":
+        reason = text(body.get("incomplete_details"), "reason")
+        return _INCOMPLETE.get(reason, reason) if reason else None
+    if status == "completed":
+        called = any(item.get("type") in ("function_call", "custom_tool_call") for item in output)
+        return "tool_calls" if called else "stop"
+    return None
+
+
+def _is_billed_search(item: Mapping[str, Any]) -> bool:
+    """A search is billed; opening a page that it found is not."""
+    if item.get("type") != "web_search_call":
+        return False
+    return (text(item.get("action"), "type") or "search") == "search"
+
+
+def read_usage(found: dict[str, Any], usage: Any) -> None:
+    """Token counts. `input_tokens` includes the cached ones."""
+    stated = members(usage)
+    take(found, stated, _USAGE)
+    if (details := stated.get("input_tokens_details")) is not None:
+        take(found, members(details), _INPUT)
+    if (details := stated.get("output_tokens_details")) is not None:
+        take(found, members(details), _OUTPUT)
+    if (cost := reported_cost(stated)) is not None:
+        found[semconv.COST_REPORTED] = cost
+
+
+_CARRIERS = frozenset(
+    f"response.{state}"
+    for state in (
+        "created",
+        "queued",
+        "in_progress",
+        "completed",
+        "incomplete",
+        "failed",
+        "cancelled",
+    )
+)
+
+
+class _ResponseFold:
+    """Events: the last one that carries the whole response says everything."""
+
+    __slots__ = ("_last", "error")
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self.error: str | None = None
+        """What failed inside the stream, as `error.type`."""
+
+    def add(self, event: Any, /) -> None:
+        try:
+            if event.type.endswith((".delta", ".added", ".done")):
+                return
+        except (AttributeError, TypeError):
+            pass
+        parts = members(event)
+        kind = text(parts.get("type"))
+        if kind in _CARRIERS:
+            response = parts.get("response")
+            if members(response):
+                self._last = response
+        elif kind == "error":
+            self.error = error_type(parts.get("error") or event)
+
+    def attributes(self) -> Attributes:
+        found = dict(_response(self._last))
+        if self.error is not None:
+            found[semconv.ERROR_TYPE] = self.error
+        return found
+
+
+RESPONSES = Surface("chat", request=_request, response=_response, fold=_ResponseFold)

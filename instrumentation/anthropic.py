@@ -1,0 +1,52 @@
+"""Anthropic: its own API, Bedrock and Vertex clients.
+
+All calls of the SDK go through one method of its client:
+https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/_base_client.py
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._messages import COUNT_TOKENS, MESSAGES
+from ._patching import SdkInstrumentor
+from ._read import text
+from ._spec import Patch, Provider
+
+__all__ = ["PROVIDER", "Instrumentor"]
+
+
+def _named(client: Any) -> str | None:
+    """The platform that a client is for; older SDKs tell only by the class."""
+    stated = text(getattr(type(client), "_gen_ai_provider_name", None))
+    if stated is not None and stated != "anthropic":
+        return stated
+    kinds = " ".join(kind.__name__ for kind in type(client).__mro__)
+    if "Bedrock" in kinds:
+        return "aws.bedrock"
+    return "gcp.vertex_ai" if "Vertex" in kinds else None
+
+
+PROVIDER = Provider(
+    name="anthropic",
+    # Before 0.45 `.stream()` threw away the stream that `request` returned and read its body itself.
+    requires=("anthropic >= 0.45",),
+    patches=(
+        Patch("anthropic._base_client", "SyncAPIClient.request"),
+        Patch("anthropic._base_client", "AsyncAPIClient.request"),
+    ),
+    paths={"/v1/messages": MESSAGES, "/messages/count_tokens": COUNT_TOKENS},
+    # What Bedrock and Vertex clients make of `/v1/messages`, for those who post it themselves.
+    rewritten=(
+        (r".*/model/(?P<model>[^/]+)/invoke(-with-response-stream)?", MESSAGES),
+        (r".*/publishers/anthropic/models/count-tokens:rawPredict(?P<model>)", COUNT_TOKENS),
+        (r".*/models/(?P<model>[^/]+):(rawPredict|streamRawPredict)", MESSAGES),
+    ),
+    named=_named,
+)
+
+
+class Instrumentor(SdkInstrumentor):
+    """Watches the anthropic SDK. `instrument(tracer_provider=None)`, `uninstrument()`."""
+
+    provider = PROVIDER

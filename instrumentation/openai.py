@@ -1,0 +1,58 @@
+"""OpenAI, Azure OpenAI and everything else that the openai SDK is pointed at.
+
+All calls of the SDK go through one method of its client:
+https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._audio import SPEECH, TRANSCRIPTION, TRANSLATION
+from ._chat_completions import CHAT
+from ._completions import COMPLETIONS
+from ._embeddings import EMBEDDINGS
+from ._images import IMAGES
+from ._moderations import MODERATIONS
+from ._patching import SdkInstrumentor
+from ._responses import RESPONSES
+from ._spec import Patch, Provider
+
+__all__ = ["PROVIDER", "Instrumentor"]
+
+
+def _named(client: Any) -> str | None:
+    """Azure behind a host of the user's own is still Azure."""
+    kinds = {kind.__name__ for kind in type(client).__mro__}
+    return "azure.ai.openai" if "BaseAzureClient" in kinds else None
+
+
+PROVIDER = Provider(
+    name="openai",
+    requires=("openai >= 1.40",),
+    patches=(
+        Patch("openai._base_client", "SyncAPIClient.request"),
+        Patch("openai._base_client", "AsyncAPIClient.request"),
+    ),
+    paths={
+        "/chat/completions": CHAT,
+        "/completions": COMPLETIONS,
+        "/embeddings": EMBEDDINGS,
+        "/responses": RESPONSES,
+        "/responses/compact": RESPONSES,
+        "/images/generations": IMAGES,
+        "/images/edits": IMAGES,
+        "/images/variations": IMAGES,
+        "/audio/speech": SPEECH,
+        "/audio/transcriptions": TRANSCRIPTION,
+        "/audio/translations": TRANSLATION,
+        "/moderations": MODERATIONS,
+    },
+    named=_named,
+)
+
+
+class Instrumentor(SdkInstrumentor):
+    """Watches the openai SDK. `instrument(tracer_provider=None)`, `uninstrument()`."""
+
+    provider = PROVIDER
