@@ -1,0 +1,1 @@
+"""The ledger's tables and views, once, for a ClickHouse server and for the embedded one."""

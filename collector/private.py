@@ -1,0 +1,89 @@
+"""What never goes further than the receiver: message content, secrets. (foreign names)
+
+tollspan keeps no content. Other instrumentations may send some; it is taken out here, before
+anything is stored or logged. Sources: OpenTelemetry GenAI conventions
+https://opentelemetry.io/docs/specs/semconv/gen-ai/, OpenLLMetry
+https://github.com/traceloop/openllmetry (`gen_ai.prompt.0.content`), OpenInference
+https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["LONGEST_VALUE", "kept"]
+
+LONGEST_VALUE = 8192
+"""Characters kept of one value. Ids, names and error texts are shorter; documents are not."""
+
+_CONTENT = re.compile(
+    r"""
+    gen_ai\.(input|output)\.messages | gen_ai\.system_instructions | gen_ai\.tool\.definitions
+    | gen_ai\.tool\.call\.(arguments|result) | gen_ai\.(prompt|completion)(\.\d.*)?
+    | gen_ai\.content\.(prompt|completion) | gen_ai\.(request|response)\.(body|content|messages?)
+    | gen_ai\.(system|user|assistant|tool)\.message(\..*)? | gen_ai\.event\.content
+    | llm\.(prompts|completions|input_messages|output_messages|prompt_template\.variables)(\..*)?
+    | llm\.request\.functions(\..*)? | (input|output)\.value | traceloop\.entity\.(input|output)
+    | embedding\.(embeddings|text)(\..*)? | retrieval\.documents(\..*)? | tool\.parameters
+    | http\.(request|response)\.body(\.(text|content))?
+    """,
+    re.VERBOSE,
+)
+_SECRET = re.compile(
+    r"http\.(request|response)\.header\..*"
+    r"(authorization|api[-_]?key|cookie|token|secret|password|credential|signature).*"
+    r"|.*(^|[._-])(api_?key|password|secret|authorization|access_token)",
+    re.IGNORECASE,
+)
+_COUNTS = re.compile(
+    r".*tokens?(\.\w+|_\w+)?$|.*fingerprint$|http\.response\.header\.x-ratelimit-.*"
+)
+_QUERY = re.compile(r"^(url\.full|url\.query|http\.url|http\.target)$")
+_QUERY_SECRET = re.compile(
+    r"(?i)([?&;]|^)((?:api[-_]?key|key|token|access_token|sig|signature|x-goog-[^=&]*|x-amz-[^=&]*"
+    r"|password|secret|code)=)[^&#]*"
+)
+_USERINFO = re.compile(r"(?<=//)[^/@?#]*@")
+
+
+def kept(attributes: dict[str, Any]) -> dict[str, Any]:
+    """`attributes` without content and secrets, long values cut."""
+    found = {}
+    for name, value in attributes.items():
+        rule = _RULES.get(name)
+        if rule is None:
+            rule = _rule(name)
+        if rule == KEEP and type(value) is str and len(value) <= LONGEST_VALUE:
+            found[name] = value
+        elif rule != DROP:
+            found[name] = _cut(value, rule == QUERY)
+    return found
+
+
+KEEP, DROP, QUERY = "keep", "drop", "query"
+_RULES: dict[str, str] = {}
+
+
+def _rule(name: str) -> str:
+    if _QUERY.match(name):
+        rule = QUERY
+    elif _CONTENT.fullmatch(name) or (_SECRET.fullmatch(name) and not _COUNTS.fullmatch(name)):
+        rule = DROP
+    else:
+        rule = KEEP
+    if len(_RULES) < 4096:  # names are few, unless somebody is hostile
+        _RULES[name] = rule
+    return rule
+
+
+def _cut(value: Any, is_query: bool) -> Any:
+    if isinstance(value, str):
+        if is_query:
+            value = _USERINFO.sub("", _QUERY_SECRET.sub(r"\1\2redacted", value))
+        return value if len(value) <= LONGEST_VALUE else value[:LONGEST_VALUE]
+    if isinstance(value, list):
+        return [_cut(each, is_query) for each in value[:256]]
+    if isinstance(value, dict):
+        return {key: _cut(each, is_query) for key, each in list(value.items())[:256]}
+    return value

@@ -1,0 +1,232 @@
+"""The ledger: an embedded ClickHouse in one folder. One writer connection, several readers.
+
+Facts of chdb-core 26.9 that shape this: queries on one connection wait for each other, several
+connections of one process run side by side; one folder belongs to one process, and a process that
+has one open cannot open another; rows go in through a streaming insert, so that data is never
+part of a statement, and parameters are bound by name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Lock
+from typing import IO, Any
+
+import chdb
+
+from ._embedded import Unreadable, connect
+from .migrations import NewerLedger, migrate
+from .refused import Unusable
+
+__all__ = ["Busy", "Ledger", "LedgerError", "Unusable"]
+
+READERS = 3
+LOCK_FILE = "tollspan.lock"
+LIMITS = {
+    "readonly": 2,
+    "max_execution_time": 10,
+    "max_result_rows": 100_000,
+    "result_overflow_mode": "throw",
+    "max_memory_usage": 4_000_000_000,
+    "prefer_column_name_to_alias": 1,
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 0,
+}
+"""What a reader may do: read, for ten seconds, so many rows."""
+
+
+class LedgerError(RuntimeError):
+    """The engine could not do it; the message is the engine's own first line."""
+
+
+class Busy(RuntimeError):
+    """The query took longer than it may, or every reader is at work."""
+
+
+class Ledger:
+    """The open ledger in `folder`, made if it is not there.
+
+    Raises:
+        Unusable: another process holds the folder, or what lies in it cannot be read. Nothing in
+            it is changed then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = _locked(folder)
+        self._connections: list[Any] = []
+        self._readers: Queue[Any] = Queue()
+        self._writing = Lock()
+        try:
+            self._writer = self._connected()
+            migrate(self._writer)
+            for _ in range(READERS):
+                reader = self._connected()
+                for name, value in LIMITS.items():
+                    reader.query(f"SET {name} = {value!r}")
+                self._readers.put(reader)
+        except (Unreadable, NewerLedger, chdb.ChdbError, RuntimeError) as error:
+            self.close()
+            raise Unusable(_sentence(folder, error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _connected(self) -> Any:
+        connection = connect(self.folder)
+        self._connections.append(connection)
+        return connection
+
+    def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add `rows` to `table`, all or none. Safe against a killed process when it returns.
+
+        Raises:
+            LedgerError: nothing was added.
+        """
+        body = "\n".join(map(_ROW.encode, rows)).encode()
+        if not body:
+            return
+        with self._writing:
+            self._insert(table, body)
+
+    def _insert(self, table: str, body: bytes) -> None:
+        try:
+            inserter = self._writer.send_insert(
+                f"INSERT INTO {table} SETTINGS max_partitions_per_insert_block = 0", "JSONEachRow"
+            )
+        except RuntimeError as error:
+            raise LedgerError(_first_line(error)) from error
+        try:
+            inserter.append(body)
+        except RuntimeError as error:
+            # A failed append leaves the connection busy until it is finished.
+            with suppress(RuntimeError):
+                inserter.finish()
+            raise LedgerError(_first_line(error)) from error
+        try:
+            inserter.finish()
+        except RuntimeError as error:
+            raise LedgerError(_first_line(error)) from error
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a reading statement, parameters bound as `{name:Type}`.
+
+        Decimals come as strings, so that no digit is lost.
+
+        Raises:
+            Busy: it took too long.
+            LedgerError: the engine refused it.
+        """
+        with self._reader() as reader:
+            return _rows(reader, sql, parameters or {})
+
+    def recall(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows as `query` gives them, for the writer itself: no limits and no waiting for readers.
+
+        Raises:
+            LedgerError: the engine refused it.
+        """
+        with self._writing:
+            return _rows(self._writer, sql, parameters)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Any]:
+        try:
+            reader = self._readers.get(timeout=15)
+        except Empty as error:
+            raise Busy("the ledger is busy with other queries; try again") from error
+        try:
+            yield reader
+        finally:
+            self._readers.put(reader)
+
+    def close(self) -> None:
+        """Let go of the folder. Idempotent."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        if not self._lock.closed:
+            self._lock.close()
+
+
+def _rows(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    bound = {name: _escaped(value) for name, value in parameters.items()}
+    try:
+        answer = connection.query(sql, "JSONEachRow", params=bound)
+    except (chdb.ChdbError, RuntimeError) as error:
+        if "TIMEOUT_EXCEEDED" in str(error) or "TOO_MANY_ROWS" in str(error):
+            raise Busy("the query took too long; ask for a shorter time range") from error
+        raise LedgerError(_first_line(error)) from error
+    return [json.loads(line) for line in bytes(answer.bytes()).splitlines() if line]
+
+
+_ROW = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Our own lock, so that the second process can be told who has the first."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK_FILE, "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise Unusable(
+            f"The data directory {folder} cannot be used ({error.strerror}): "
+            "choose another with --data-dir or TOLLSPAN_DATA_DIR."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        raise Unusable(
+            _held(folder, f"process {holder}" if holder else "another process")
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _held(folder: Path, holder: str) -> str:
+    return (
+        f"The data directory {folder} is held by {holder}: stop that one, "
+        "or choose another with --data-dir or TOLLSPAN_DATA_DIR."
+    )
+
+
+def _sentence(folder: Path, error: BaseException) -> str:
+    if isinstance(error, NewerLedger):
+        return (
+            f"The data directory {folder} was written by a newer tollspan (ledger version {error}): "
+            "upgrade tollspan, or choose another with --data-dir or TOLLSPAN_DATA_DIR."
+        )
+    if "Another server instance" in str(error):
+        return _held(folder, "another process")
+    return (
+        f"The data directory {folder} is damaged or not a ledger ({_first_line(error)}): nothing in "
+        "it was changed; move it aside, or choose another with --data-dir or TOLLSPAN_DATA_DIR."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error)
+    text = text.split("DB::Exception: ", 1)[-1]
+    return text.split("\n", 1)[0].split("Stack trace", 1)[0].strip()[:300] or type(error).__name__
+
+
+def _escaped(value: Any) -> str:
+    """A parameter as the engine reads it: a string as in tab-separated text, a list as a literal."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(f"'{_escaped(each)}'" for each in value) + "]"
+    return str(value).translate(_ESCAPES).encode("utf-8", "replace").decode()
+
+
+_ESCAPES = {ord("\\"): "\\\\", ord("'"): "\\'", 9: "\\t", 10: "\\n", 13: "\\r", 0: "\\0"}

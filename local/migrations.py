@@ -1,0 +1,62 @@
+"""The ledger's tables, brought up to date from the numbered SQL files, each applied once."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+__all__ = ["NewerLedger", "migrate", "statements"]
+
+TABLES = ("tollspan_schema", "spans", "llm_calls", "llm_hops")
+
+
+class NewerLedger(RuntimeError):
+    """The folder was written by a later version, whose number is the message."""
+
+
+def migrate(connection: Any) -> None:
+    """Apply the files that this ledger has not seen.
+
+    Raises:
+        NewerLedger: it has seen files that we do not know.
+    """
+    files = {int(name.split("_", 1)[0]): name for name in _files()}
+    done = _applied(connection)
+    if done and max(done) > max(files):
+        raise NewerLedger(str(max(done)))
+    for version in sorted(set(files) - done):
+        for statement in statements(_text(files[version])):
+            connection.query(statement)
+        connection.query(
+            "INSERT INTO tollspan_schema (version, name) SELECT {version:UInt32}, {name:String}",
+            params={"version": version, "name": files[version]},
+        )
+    if not done:
+        for table in TABLES:
+            # A damaged part is a reason to stop and say so, not to go on without its rows.
+            connection.query(f"ALTER TABLE {table} MODIFY SETTING max_suspicious_broken_parts = 0")
+
+
+def _applied(connection: Any) -> set[int]:
+    tables = str(connection.query("EXISTS TABLE tollspan_schema", "TSV").data()).strip()
+    if tables != "1":
+        return set()
+    answer = str(connection.query("SELECT version FROM tollspan_schema", "JSONEachRow").data())
+    return {json.loads(line)["version"] for line in answer.splitlines() if line}
+
+
+def _files() -> list[str]:
+    folder = resources.files("tollspan.local.clickhouse")
+    return sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+
+
+def _text(name: str) -> str:
+    return (resources.files("tollspan.local.clickhouse") / name).read_text("utf-8")
+
+
+def statements(sql: str) -> list[str]:
+    """The statements of a file; each ends with a semicolon at the end of a line."""
+    lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
+    parts = "\n".join(lines).split(";\n")
+    return [part.strip().rstrip(";") for part in parts if part.strip().rstrip(";")]

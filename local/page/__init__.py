@@ -1,0 +1,1 @@
+"""Static files of the local web page: `index.html`, its style and its ES modules."""

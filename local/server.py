@@ -1,0 +1,249 @@
+"""Everything that `tollspan up` runs, in one process: receivers, ledger, API, page."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.otlp_grpc import GrpcReceiver, PortInUse
+from tollspan.collector.otlp_http import http_receiver
+from tollspan.collector.receiver import Received
+from tollspan.collector.stage import Call, Stage
+
+from . import status
+from .api import PAGE, api
+from .gate import Gate, is_loopback
+from .ledger import Ledger
+from .live import Live
+from .recall import Recall
+from .refused import PortTaken, TokenNeeded
+from .writer import Writer
+
+__all__ = ["LocalStack", "PortTaken", "TokenNeeded"]
+
+PAGE_FILES = ("/", "/index.html")
+STOP_S = 3
+
+
+class LocalStack:
+    """The local stack: `with LocalStack() as stack: stack.page_url, stack.grpc_endpoint, …`.
+
+    Port 0 takes a free one. Without `data_dir` the ledger is temporary and goes with the stack.
+
+    Raises (at `start`; all are `tollspan.local.refused.Refused`):
+        PortTaken: one of the ports is in use.
+        TokenNeeded: `host` is not loopback and there is no token.
+        Unusable: the data directory cannot be opened.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        ui_port: int = 0,
+        grpc_port: int = 0,
+        http_port: int = 0,
+        token: str = "",
+    ) -> None:
+        self._temporary = (
+            tempfile.TemporaryDirectory(prefix="tollspan-") if data_dir is None else None
+        )
+        self.data_dir = Path(self._temporary.name if self._temporary else data_dir or "")
+        self.host = host
+        self.ui_port, self.grpc_port, self.http_port = ui_port, grpc_port, http_port
+        self._token = token
+        self.received = Received()
+        self._llm_spans = 0
+        self._started = datetime.now(UTC)
+        self._stopping: list[Any] = []
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Open the ledger, then the doors. Returns when all three ports answer."""
+        try:
+            if not is_loopback(self.host) and not self._token:
+                raise TokenNeeded(
+                    f"{self.host} is reachable from other machines: set TOLLSPAN_TOKEN to a "
+                    "secret, or bind 127.0.0.1."
+                )
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        page = self._bound(self.ui_port, "TOLLSPAN_UI_PORT")
+        http = self._bound(self.http_port, "TOLLSPAN_HTTP_PORT")
+        self.ui_port, self.http_port = page.getsockname()[1], http.getsockname()[1]
+        self.ledger = Ledger(self.data_dir)
+        self._stopping.append(self.ledger.close)
+        loop = asyncio.new_event_loop()
+        self.live = Live(loop)
+        self.stage = Stage(settled, normalised, Recall(self.ledger))
+        self.writer = Writer(self.ledger, self.stage, self._committed)
+        self._stopping.append(self.writer.stop)
+        self._serve(loop, page, http)
+        try:
+            receiver = GrpcReceiver(
+                self.writer, self.received, host=self.host, port=self.grpc_port, token=self._token
+            )
+        except PortInUse as error:
+            raise PortTaken(self.grpc_port, "TOLLSPAN_GRPC_PORT") from error
+        receiver.start()
+        self._stopping.append(receiver.stop)
+        self.grpc_port = receiver.port
+
+    def _bound(self, port: int, setting: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        # A connection of an earlier run that still lingers is no reason not to start.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._stopping.append(bound.close)
+        try:
+            bound.bind((self.host, port))
+            bound.listen(128)
+        except OSError as error:
+            raise PortTaken(port, setting) from error
+        return bound
+
+    def _serve(
+        self, loop: asyncio.AbstractEventLoop, page: socket.socket, http: socket.socket
+    ) -> None:
+        open_paths = {*PAGE_FILES, *(f"/{file.name}" for file in PAGE.iterdir())}
+        pages = api(self.ledger, self.live, self.status)
+        receiver = http_receiver(self.writer, self.received)
+        servers = [
+            _Server(Gate(pages, token=self._token, hosts={self.host}, open_paths=open_paths)),
+            _Server(Gate(receiver, token=self._token, hosts={self.host}, asks_host=False)),
+        ]
+        ready = threading.Event()
+
+        async def serving() -> None:
+            tasks = [
+                asyncio.ensure_future(server.serve([bound]))
+                for server, bound in zip(servers, (page, http), strict=True)
+            ]
+            while not all(server.started for server in servers):
+                await asyncio.sleep(0.005)
+            ready.set()
+            await asyncio.gather(*tasks)
+            await loop.shutdown_default_executor()
+
+        def run() -> None:
+            try:
+                loop.run_until_complete(serving())
+            finally:
+                ready.set()
+                loop.close()
+
+        thread = threading.Thread(target=run, name="tollspan-servers", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            for server in servers:
+                server.should_exit = True
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.live.close)
+            thread.join()
+
+        self._stopping.append(stop)
+        ready.wait()
+        if not all(server.started for server in servers):
+            raise RuntimeError("the servers of the local stack did not start")
+
+    def stop(self) -> None:
+        """Take nothing new, commit what was taken, let go of ports and folder. Idempotent."""
+        while self._stopping:
+            self._stopping.pop()()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # --- what it tells ---------------------------------------------------------------------------
+
+    @property
+    def page_url(self) -> str:
+        return self._url(self.ui_port)
+
+    @property
+    def grpc_endpoint(self) -> str:
+        return self._url(self.grpc_port)
+
+    @property
+    def http_endpoint(self) -> str:
+        return self._url(self.http_port)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """`{page, grpc, http}`."""
+        return {"page": self.page_url, "grpc": self.grpc_endpoint, "http": self.http_endpoint}
+
+    def _url(self, port: int) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def flush(self, timeout_s: float = 30.0) -> bool:
+        """Wait until everything received so far stands in the ledger."""
+        return self.writer.flush(timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """See the API's `/api/status`."""
+        return {
+            "version": status.tollspan_version(),
+            **self.urls,
+            "data_dir": str(self.data_dir),
+            "started": self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "requests_received": self.received.requests,
+            "spans_received": self.received.spans,
+            "spans_rejected": self.received.rejected,
+            "llm_spans": self._llm_spans,
+            "failed_commits": self.writer.failed_commits,
+            **status.counts(self.ledger),
+            "python_snippet": status.snippet(self.grpc_endpoint),
+        }
+
+    def _committed(self, calls: Sequence[Call]) -> None:
+        self._llm_spans += len(calls)
+        self.live.tell(call.call_id for call in calls)
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to whoever runs the stack."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                ws="none",
+                timeout_graceful_shutdown=STOP_S,
+                limit_concurrency=256,
+            )
+        )
