@@ -1,0 +1,69 @@
+"""What is imported beside the application, not in its way: the price book, the exporter.
+
+Importing these takes a few hundred milliseconds, which neither the start of the application nor its
+first call should pay. They are imported in a thread of their own, once an LLM SDK is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from tollspan.guard import quietly
+
+__all__ = ["importing", "in_background", "start"]
+
+_FORK_WAIT_S = 3.0
+
+importing = threading.RLock()
+"""Held while a thread of ours imports. A fork waits for it: a module whose import is under way in
+another thread at a fork stays locked for ever in the child."""
+
+_jobs: list[Callable[[], None]] = []
+
+
+def in_background(job: Callable[[], None]) -> None:
+    """Run `job` in a thread of its own after the next `start()`."""
+    _jobs.append(job)
+
+
+def start() -> None:
+    """Start what waits, if anything does. To be called last: the thread competes for the CPU with
+    whoever called."""
+    if _jobs:
+        threading.Thread(target=_work, name="tollspan-warm", daemon=True).start()
+
+
+def _work() -> None:
+    with importing:
+        while _jobs:
+            job = _jobs.pop(0)
+            with quietly:
+                job()
+
+
+_held = False
+
+
+def _before_fork() -> None:
+    global _held
+    _held = importing.acquire(timeout=_FORK_WAIT_S)
+
+
+def _after_in_parent() -> None:
+    if _held:
+        importing.release()
+
+
+def _after_in_child() -> None:
+    global importing
+    importing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_in_parent,
+        after_in_child=_after_in_child,
+    )

@@ -1,0 +1,262 @@
+"""What can be told about tollspan from outside a program: packages, variables, the collector."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Any
+
+from tollspan import config
+from tollspan.processors import pricefile
+
+from . import exporters
+from .layers import METHODS
+
+__all__ = ["BAD", "OK", "WARN", "Check", "of_environment", "sampler", "versions"]
+
+OK, WARN, BAD = "ok", "warn", "bad"
+
+_PROBE_S = 2.0
+
+_PACKAGES = (
+    "openai",
+    "anthropic",
+    "litellm",
+    "httpx",
+    "httpx2",
+    "genai-prices",
+    "wrapt",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation",
+    "opentelemetry-distro",
+    "opentelemetry-instrumentation-httpx",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, its state, and a sentence that says what to do if not ok."""
+
+    name: str
+    state: str
+    text: str
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what tollspan works with."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def of_environment() -> Iterator[Check]:
+    environ = config.environment()
+    yield from settings(environ)
+    yield from sdks()
+    yield from doubles(environ)
+    yield sampler(environ.get("OTEL_TRACES_SAMPLER", ""), environ.get("OTEL_TRACES_SAMPLER_ARG"))
+    yield from collectors(environ)
+    yield from local_stack()
+
+
+def settings(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Our own variables, and the files that they name."""
+    wrong = config.problems(environ)
+    known = {each.metadata["env"] for each in fields(config.Settings)}
+    unknown = sorted(name for name in environ if name.startswith("TOLLSPAN_") and name not in known)
+    for sentence in wrong:
+        yield Check("settings", BAD, sentence)
+    if unknown:
+        yield Check("settings", WARN, f"nothing reads {', '.join(unknown)}: check the spelling")
+    if config.settings().disabled:
+        yield Check("settings", WARN, "TOLLSPAN_DISABLED is set: nothing is patched")
+    if path := config.settings().prices:
+        try:
+            entries = len(pricefile.load(path).entries)
+        except pricefile.PriceFileError as error:
+            yield Check("prices", BAD, str(error))
+        else:
+            yield Check("prices", OK, f"{path}: {entries} entries go before the public book")
+    if not wrong and not unknown:
+        yield Check("settings", OK, "every TOLLSPAN_* variable can be used")
+
+
+def sdks() -> Iterator[Check]:
+    """Which provider SDKs are here to be patched."""
+    installed = versions()
+    found = [f"{name} {installed[name]}" for name in METHODS if name in installed]
+    if found:
+        yield Check("sdks", OK, f"will be patched when imported: {', '.join(found)}")
+    else:
+        yield Check("sdks", WARN, f"none of {', '.join(METHODS)} is installed: nothing to patch")
+    ours = {each.name for each in entry_points(group="opentelemetry_post_instrument")}
+    if "tollspan" not in ours:
+        yield Check(
+            "entry points",
+            BAD,
+            "opentelemetry-instrument does not find tollspan here: install it in this interpreter",
+        )
+
+
+def doubles(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Other instrumentations of the same SDKs that `opentelemetry-instrument` would load."""
+    disabled = {
+        name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    }
+    clean = True
+    for each in entry_points(group="opentelemetry_instrumentor"):
+        sdk = each.name.removesuffix("_v2")
+        if sdk not in METHODS or each.module.startswith("tollspan"):
+            continue
+        if each.name in disabled or "*" in disabled:
+            continue
+        clean = False
+        package = each.dist.name if each.dist is not None else each.module
+        yield Check(
+            "doubles",
+            WARN,
+            f"{package} also makes a span of every {sdk} call under opentelemetry-instrument.\n"
+            "tollspan counts the money once; whoever sums tokens over all spans does not.\n"
+            f"Switch it off: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS={each.name}",
+        )
+    if native_anthropic(environ):
+        yield Check("anthropic", OK, "the SDK makes its own spans; tollspan adopts them")
+    if clean:
+        yield Check("doubles", OK, "no other instrumentation of these SDKs is installed")
+
+
+def native_anthropic(environ: Mapping[str, str]) -> bool:
+    """Whether the anthropic SDK traces itself: by default since 2.0, and in late 1.x."""
+    switch = environ.get("ANTHROPIC_OPEN_TELEMETRY", "").strip().lower()
+    if switch in ("false", "0", "no", "off"):
+        return False
+    try:
+        major, minor = (int(part) for part in version("anthropic").split(".")[:2])
+    except (PackageNotFoundError, ValueError):
+        return False
+    return (major, minor) >= (1, 17)
+
+
+def sampler(name: str, argument: str | None = None) -> Check:
+    """Whether the sampler `name` (variable's value or SDK description) drops spans."""
+    spelled = name.lower()
+    if "ratio" in spelled:
+        shares = f" with {argument}" if argument else ""
+        return Check(
+            "sampler",
+            WARN,
+            f"{name}{shares} drops whole traces: money summed over spans is a share of the truth.\n"
+            "Metrics count every call. Better: always_on here, and sample in the collector.",
+        )
+    if "off" in spelled:
+        return Check("sampler", WARN, f"{name}: no span is recorded; metrics count every call")
+    return Check("sampler", OK, f"{name or 'default'}: every call is recorded")
+
+
+def collectors(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether each collector that this environment names takes spans, asked with an empty export."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        yield Check("exporter", WARN, "OTEL_SDK_DISABLED is true: there are no spans")
+        return
+    asked = exporters.names("traces", "otlp", environ)
+    if not asked:
+        yield Check("exporter", WARN, "OTEL_TRACES_EXPORTER=none: spans go nowhere")
+    for name in asked:
+        if not name.startswith("otlp"):
+            yield Check("exporter", OK, f"{name}, as OTEL_TRACES_EXPORTER says")
+            continue
+        where = exporters.endpoint("traces", environ)
+        if not exporters.reachable(where, _PROBE_S):
+            yield Check(
+                "exporter",
+                BAD,
+                f"nothing listens at {where}: start `tollspan up`, or set OTEL_EXPORTER_OTLP_ENDPOINT",
+            )
+        elif refusal := _refusal(name):
+            yield Check("exporter", BAD, f"{where} refuses spans: {refusal}")
+        else:
+            yield Check("exporter", OK, f"{where} takes spans ({name})")
+    if "OTEL_EXPORTER_OTLP_PROTOCOL" not in environ and _has_distro():
+        yield Check(
+            "exporter",
+            WARN,
+            "opentelemetry-distro is installed: under opentelemetry-instrument the default is gRPC\n"
+            "to port 4317, in two lines HTTP to port 4318. `tollspan up` listens on both.",
+        )
+
+
+def _has_distro() -> bool:
+    return any(True for _ in entry_points(group="opentelemetry_distro"))
+
+
+class _Last(logging.Handler):
+    """Keeps the last thing that an exporter logged: the only place where it says why it failed."""
+
+    said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said = record.getMessage()
+
+
+def _refusal(name: str) -> str:
+    """Why an empty export fails through the real exporter with its real settings; empty if not."""
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    logger, last = logging.getLogger("opentelemetry.exporter"), _Last()
+    propagates = logger.propagate
+    logger.addHandler(last)
+    logger.propagate = False
+    try:
+        exporter = exporters.load("opentelemetry_traces_exporter", name)(timeout=_PROBE_S)
+        if exporter.export([]) is SpanExportResult.SUCCESS:
+            return ""
+        return last.said or "the export failed"
+    except (LookupError, ImportError, ValueError, OSError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        logger.removeHandler(last)
+        logger.propagate = propagates
+
+
+def local_stack() -> Iterator[Check]:
+    """What `tollspan up` on this machine has seen, if it runs."""
+    status = _status()
+    if status is None:
+        return
+    yield Check(
+        "tollspan up",
+        OK,
+        f"runs, {status.get('calls', 0)} calls, {status.get('priced_calls', 0)} of them priced",
+    )
+    for model in status.get("unpriced_models") or ():
+        yield Check(
+            "unpriced",
+            WARN,
+            f"{model.get('provider')}/{model.get('model')}: {model.get('calls')} calls have no price.\n"
+            "Add it to a price file and name that in TOLLSPAN_PRICES",
+        )
+    if status.get("spans_rejected"):
+        yield Check("tollspan up", WARN, f"it rejected {status['spans_rejected']} spans")
+
+
+def _status() -> Mapping[str, Any] | None:
+    chosen = config.settings()
+    connection = http.client.HTTPConnection("127.0.0.1", chosen.ui_port, timeout=_PROBE_S)
+    headers = {"Authorization": f"Bearer {chosen.token}"} if chosen.token else {}
+    try:
+        connection.request("GET", "/api/status", headers=headers)
+        answer = json.loads(connection.getresponse().read(1_000_000))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) and "calls" in answer else None

@@ -1,0 +1,145 @@
+"""The `tollspan` command. Bad input is one sentence and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tollspan import __version__
+from tollspan.config import ConfigError, reload, settings
+from tollspan.local.command import add_options
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the return value is the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    try:
+        # The doctor lists what is wrong with the settings; everything else refuses to start.
+        reload(strict=options.command != "doctor")
+        return int(options.act(options))
+    except _refusals() as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "tollspan":
+            raise
+        extra = options.extra or "all"
+        return _refuse(
+            f"`tollspan {options.command}` needs the module {error.name!r}: "
+            f"pip install 'tollspan[{extra}]'"
+        )
+    except BrokenPipeError:  # `tollspan prices gpt-5 | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+_REFUSALS = (
+    ("tollspan.launcher.run", "CannotRun"),
+    ("tollspan.launcher._litellm", "GatewayFailed"),
+    ("tollspan.processors.pricefile", "PriceFileError"),
+    ("tollspan.local.refused", "Refused"),
+)
+"""Errors whose message is a sentence for whoever typed the command."""
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Those that can have been raised: what was never imported raised none."""
+    raised = [
+        getattr(sys.modules[module], name) for module, name in _REFUSALS if module in sys.modules
+    ]
+    return ConfigError, *raised
+
+
+def _refuse(sentence: str) -> int:
+    print(f"tollspan: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tollspan",
+        description="What LLM calls cost, who caused them, and which way they went.",
+    )
+    parser.add_argument("--version", action="version", version=f"tollspan {__version__}")
+    parser.set_defaults(extra="")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    demo = commands.add_parser(
+        "demo", help="see it at work: sample traffic, its costs and its routes"
+    )
+    demo.add_argument("--once", action="store_true", help="end by itself instead of staying up")
+    demo.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    demo.set_defaults(act=_demo, extra="demo")
+
+    up = commands.add_parser("up", help="collector, ledger and page in one process on this machine")
+    add_options(up)
+    up.set_defaults(act=_up, extra="local")
+
+    run = commands.add_parser(
+        "run", help="start a program with everything patched", usage="tollspan run -- PROGRAM ..."
+    )
+    run.add_argument("program", nargs=argparse.REMAINDER, help="e.g. -- python app.py")
+    run.set_defaults(act=_run)
+
+    prices = commands.add_parser("prices", help="what a model costs, and who says so")
+    prices.add_argument("model", metavar="MODEL", help="e.g. gpt-4o-mini, or openai/gpt-4o-mini")
+    prices.add_argument("--provider", metavar="P", default="", help="e.g. azure.ai.openai")
+    prices.set_defaults(act=_prices)
+
+    doctor = commands.add_parser("doctor", help="what is patched, exported, doubled, lost")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.set_defaults(act=_doctor)
+    return parser
+
+
+def _check_price_file() -> None:
+    """An application survives a price file that cannot be used; a command refuses it."""
+    if path := settings().prices:
+        from tollspan.processors import pricefile
+
+        pricefile.load(path)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    _check_price_file()
+    from .demo import demo
+
+    return int(demo(once=options.once, json=options.json) or 0)
+
+
+def _up(options: argparse.Namespace) -> int:
+    _check_price_file()
+    from tollspan.local.command import serve
+
+    return serve(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check_price_file()
+    from .run import run
+
+    program = options.program
+    return run(program[1:] if program[:1] == ["--"] else program)
+
+
+def _prices(options: argparse.Namespace) -> int:
+    from .price_list import price_list
+
+    return price_list(options.model, options.provider)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor
+
+    found = doctor.examination()
+    print(doctor.as_json(found) if options.json else doctor.as_table(found))
+    return 1 if any(check.state == doctor.BAD for check in found.checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What has happened in this process: patches, processors, spans sent and lost, faults swallowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry import trace
+
+from tollspan import config, guard
+from tollspan.processors import prices
+
+from . import checkup, deliveries, exporters, installation
+from .checkup import BAD, OK, WARN, Check
+from .layers import METHODS, layers, loaded, tool
+
+__all__ = ["numbers", "of_process"]
+
+
+def of_process() -> Iterator[Check]:
+    yield from checkup.settings(config.environment())
+    yield from _patches()
+    yield from _provider()
+    yield from _deliveries()
+    yield from _unpriced()
+    yield from _faults()
+
+
+def numbers() -> dict[str, Any]:
+    """The counts behind the sentences. `deliveries` counts spans, `faults` and `unpriced` events."""
+    stands = installation.current
+    return {
+        "pid": os.getpid(),
+        "forked": stands is not None and stands.pid != os.getpid(),
+        "calls": stands.counting.released if stands is not None and stands.counting else 0,
+        "deliveries": [
+            {
+                "exporter": each.exporter,
+                "endpoint": each.endpoint,
+                "sent": each.sent,
+                "refused": each.refused,
+                "dropped": each.dropped,
+                "waiting": each.waiting(),
+                "last_error": each.last_error,
+            }
+            for each in deliveries.deliveries
+        ],
+        "faults": dict(guard.faults),
+        "unpriced": [
+            {"provider": provider, "model": model, "calls": count}
+            for (provider, model), count in prices.unpriced.most_common()
+        ],
+    }
+
+
+def _patches() -> Iterator[Check]:
+    if installation.current is None:
+        yield Check("patches", BAD, "tollspan.instrument() has not run in this process")
+    for sdk, methods in METHODS.items():
+        tools: dict[str, list[str]] = {}
+        imported = False
+        for target in methods:
+            function = loaded(target)
+            if function is None:
+                continue
+            imported = True
+            for module in layers(function, sdk):
+                tools.setdefault(tool(module), []).append(target.partition(":")[2])
+        if not imported:
+            continue
+        others = sorted(set(tools) - {"tollspan"})
+        if "tollspan" not in tools:
+            yield Check(sdk, BAD, "imported, but not patched by tollspan")
+        elif others:
+            yield Check(
+                sdk,
+                WARN,
+                f"patched by tollspan and also by {', '.join(others)}: two spans of every call.\n"
+                "tollspan counts the money once; whoever sums tokens over all spans does not",
+            )
+        else:
+            yield Check(
+                sdk, OK, f"patched by tollspan: {', '.join(sorted(set(tools['tollspan'])))}"
+            )
+
+
+def _provider() -> Iterator[Check]:
+    stands = installation.current
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        if stands is None or not stands.adopted:
+            yield Check("provider", WARN, "no tracer provider is set: spans go nowhere")
+            return
+        provider = stands.adopted[-1]
+    whose = type(provider).__module__.partition(".")[0]
+    if stands is not None and provider is stands.stand_in:
+        yield Check("provider", OK, "made by tollspan from the OTEL_* variables")
+    elif stands is not None and provider in stands.adopted:
+        yield Check("provider", OK, f"{whose}'s {type(provider).__name__}, adopted")
+    else:
+        yield Check(
+            "provider",
+            WARN,
+            f"{whose}'s {type(provider).__name__} has no span processor of tollspan: its spans carry\n"
+            "what tollspan's own calls cost, but spans of other instrumentations are not enriched",
+        )
+    chosen = getattr(provider, "sampler", None)
+    if chosen is not None:
+        yield checkup.sampler(chosen.get_description())
+
+
+def _deliveries() -> Iterator[Check]:
+    for each in deliveries.deliveries:
+        name = f"{each.exporter} {each.endpoint}".strip()
+        counts = f"{each.sent} spans sent, {each.waiting()} waiting"
+        if each.refused:
+            raised = f" (last: {each.last_error})" if each.last_error else ""
+            counts += f", {each.refused} lost in failed exports{raised}"
+        if each.dropped:
+            counts += f", {each.dropped} dropped from a full queue"
+        if not each.alive():
+            yield Check(
+                "exporter", BAD, f"{name}: its thread does not run in this process: {counts}"
+            )
+        elif each.refused or each.dropped:
+            yield Check("exporter", BAD if not each.sent else WARN, f"{name}: {counts}")
+        elif each.endpoint and not each.sent and not exporters.reachable(each.endpoint):
+            yield Check("exporter", BAD, f"{name}: nothing listens there: {counts}")
+        else:
+            yield Check("exporter", OK, f"{name}: {counts}")
+    stands = installation.current
+    if stands is not None and stands.pid != os.getpid():
+        yield Check("fork", OK, f"worker of process {stands.pid}; its exporters were started again")
+
+
+def _unpriced() -> Iterator[Check]:
+    for (provider, model), count in prices.unpriced.most_common(20):
+        yield Check(
+            "unpriced",
+            WARN,
+            f"{provider}/{model}: {count} calls have no price.\n"
+            "Add it to a price file and name that in TOLLSPAN_PRICES",
+        )
+    if prices.problem:
+        yield Check("prices", BAD, prices.problem)
+
+
+def _faults() -> Iterator[Check]:
+    for place, count in guard.faults.most_common(20):
+        yield Check("faults", WARN, f"{count} × {place}: telemetry was lost, no call was harmed")
+    if not guard.faults:
+        yield Check("faults", OK, "none swallowed")

@@ -1,0 +1,160 @@
+"""The standard variables say where spans and metrics go, with or without a distro."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+from otlp import Receiver
+
+from tollspan.chaos import Chaos
+from tollspan.config import environment
+from tollspan.launcher import exporters
+
+HTTP, GRPC = "otlp_proto_http", "otlp_proto_grpc"
+
+
+@pytest.mark.parametrize(
+    ("environ", "names", "endpoint"),
+    [
+        ({}, [HTTP], "http://localhost:4318"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, [HTTP], "http://localhost:4318"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, [GRPC], "http://localhost:4317"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            [HTTP],
+            "http://localhost:4318",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}, [GRPC], "http://c:4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/base/"}, [HTTP], "https://c"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:1/v1/traces"}, [HTTP], "http://c:1"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:secret@c:1"}, [HTTP], "http://c:1"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:nonsense"}, [HTTP], "http://c:nonsense"),
+        ({"OTEL_TRACES_EXPORTER": " console , otlp "}, ["console", HTTP], "http://localhost:4318"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, [], "http://localhost:4318"),
+        ({"OTEL_TRACES_EXPORTER": ""}, [HTTP], "http://localhost:4318"),
+    ],
+)
+def test_what_the_variables_ask_for(
+    environ: dict[str, str], names: list[str], endpoint: str
+) -> None:
+    assert exporters.names("traces", "otlp", environ) == names
+    assert exporters.endpoint("traces", environ) == endpoint
+
+
+def test_an_unknown_protocol_is_said_and_http_is_used(caplog: pytest.LogCaptureFixture) -> None:
+    assert exporters.protocol("traces", {"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}) == "http/protobuf"
+    assert "'smoke' is unknown" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://c", ("c", 80)),
+        ("https://c", ("c", 443)),
+        ("c:4317", ("c", 4317)),
+        ("http://[::1]:4318", ("::1", 4318)),
+        ("http://c:nonsense", None),
+        ("", None),
+    ],
+)
+def test_hosts_and_ports(url: str, address: tuple[str, int] | None) -> None:
+    assert exporters.address(url) == address
+
+
+def span() -> list[object]:
+    made = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("s")
+    made.end()
+    return [made]
+
+
+def test_a_closing_exporter_does_not_wait_for_a_dead_collector(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    exporter = exporters.OnFirstUse(HTTP)
+    exporter.closing = True
+
+    for _ in range(2):
+        assert exporter.export(span()) is SpanExportResult.FAILURE  # type: ignore[arg-type]
+
+    assert caplog.text.count("spans do not arrive at http://127.0.0.1:9") == 1
+
+
+def test_an_exporter_is_made_at_its_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        exporter = exporters.OnFirstUse(HTTP)
+        assert exporter._real is None
+
+        assert exporter.export(span()) is SpanExportResult.SUCCESS  # type: ignore[arg-type]
+        exporter.shutdown()
+
+    assert [each.name for each in receiver.spans] == ["s"]
+
+
+ADDED = """
+import json, sys, time
+import opentelemetry.sdk.trace, opentelemetry.sdk.trace.export
+start = time.process_time()
+import tollspan.auto
+print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.slow
+def test_import_auto_is_light() -> None:
+    """At most 60 ms over the SDK, in CPU time and best of five: the machine may be busy."""
+    import json
+
+    best, modules = 1e9, []
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", ADDED],
+            env={**environment(), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        seconds, modules = json.loads(done.stdout)
+        best = min(best, seconds)
+
+    heavy = {"genai_prices", "grpc", "requests", "httpx", "openai", "opentelemetry.sdk.metrics"}
+    assert heavy.isdisjoint(modules)
+    assert best < 0.060
+
+
+METRICS = """
+import openai, tollspan
+tollspan.instrument()
+client = openai.OpenAI(api_key="test", max_retries=0)
+client.chat.completions.create(model="gpt-4o-mini", messages=[])
+"""
+
+
+@pytest.mark.slow
+def test_metrics_go_where_the_variable_says_without_a_distro(chaos: Chaos) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", METRICS],
+        env={
+            **environment(),
+            "OPENAI_BASE_URL": chaos.openai_base_url,
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "console",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert '"name": "gen_ai.client.operation.duration"' in done.stdout
+    assert '"name": "tollspan.cost"' in done.stdout
+    assert done.stdout.count('"gen_ai.token.type": "output"') == 1
