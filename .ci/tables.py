@@ -1,6 +1,6 @@
 """Writes the generated tables of the docs from the code; `--check` fails where they differ.
 
-    python .ci/tables.py [--check]
+python .ci/tables.py [--check]
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def settings() -> str:
         shown = ",".join(default) if isinstance(default, tuple) else str(default)
         if isinstance(default, bool):
             shown = shown.lower()
-        rows.append(f"| `{each.metadata['env']}` | {f'`{shown}`' if shown else ''} | {each.metadata['doc']} |")
+        rows.append(
+            f"| `{each.metadata['env']}` | {f'`{shown}`' if shown else ''} | {each.metadata['doc']} |"
+        )
     return "\n".join(rows)
 
 
