@@ -5,6 +5,7 @@ python .ci/tables.py [--check]
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import fields
@@ -39,8 +40,33 @@ def settings() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"attributes": attributes, "settings": settings}
-PAGES = ["docs/attributes.md", "docs/settings.md"]
+def bench() -> str:
+    """The last kept benchmark, as a Markdown table with the command that made it."""
+    found = json.loads((ROOT / "bench/results/calls.json").read_text())
+    rows = [
+        "| added by | tollspan, everything on | official instrumentation with metrics | ratio |",
+        "|---|---|---|---|",
+    ]
+    for scenario, what in (("chat", "a chat call"), ("stream", "a chunk of a stream")):
+        row = found[scenario]
+        rows.append(
+            f"| {what}, CPU | {row['tollspan_added_us']} µs | {row['official_added_us']} µs "
+            f"| {row['ratio']} |"
+        )
+    rows.append(f"| `import tollspan.auto`, over the SDK | {found['import']['added_ms']} ms | | |")
+    machine = found["machine"]
+    peer = "opentelemetry-instrumentation-genai-openai"
+    made = (
+        f"`make bench`, {machine['measured']}, Python {machine['python']}, "
+        f"openai {machine['openai']}, {peer} {machine[peer]}; "
+        "medians, all in one run, content off."
+    )
+    rows += ["", made]
+    return "\n".join(rows)
+
+
+TABLES = {"attributes": attributes, "bench": bench, "settings": settings}
+PAGES = ["README.md", "docs/attributes.md", "docs/settings.md"]
 
 
 def filled(text: str) -> str:

@@ -26,15 +26,20 @@ class Share:
     """A part of the calls. Money: of calls with a checked grade, so that the parts add up."""
 
     calls: int = 0
+    priced_calls: int = 0
     cost_usd: Decimal = Decimal(0)
     input_tokens: int = 0
     output_tokens: int = 0
 
     def add(self, call: Mapping[str, Any]) -> None:
         self.calls += 1
+        self.priced_calls += call["cost_usd"] is not None
         self.cost_usd += _checked_cost(call)
         self.input_tokens += call["input_tokens"] or 0
         self.output_tokens += call["output_tokens"] or 0
+
+    def money(self) -> str:
+        return f"{self.cost_usd:.9f}" if self.priced_calls else "unpriced"
 
 
 @dataclass(slots=True)
@@ -163,7 +168,7 @@ def table(found: Report) -> str:
     by_cost = sorted(found.by_endpoint.items(), key=lambda item: -item[1].cost_usd)
     for name, share in [*by_cost, ("total", _total(found))]:
         lines.append(
-            f"  {name[:23]:<24}{share.calls:>6}{share.cost_usd:>16.9f}"
+            f"  {name[:23]:<24}{share.calls:>6}{share.money():>16}"
             f"{share.input_tokens:>12,}{share.output_tokens:>9,}"
         )
     lines += ["", f"  {'route':<54}{'calls':>6}"]
@@ -188,6 +193,7 @@ def _total(found: Report) -> Share:
     total = Share()
     for share in found.by_endpoint.values():
         total.calls += share.calls
+        total.priced_calls += share.priced_calls
         total.cost_usd += share.cost_usd
         total.input_tokens += share.input_tokens
         total.output_tokens += share.output_tokens

@@ -116,6 +116,10 @@ def _above_calls(by_id: Mapping[str, Any], calls: Mapping[str, Any]) -> set[str]
 def _in_tree_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Depth first; a span whose parent is not here stands at the top, and so does a circle."""
     here = {row["span_id"] for row in rows}
+    # An attempt and the hops that answered it start together: they stand as the request went.
+    rows = sorted(
+        rows, key=lambda row: (row["time_ns"], row["attributes"].get(semconv.HOP_INDEX, -1))
+    )
     below: dict[str, list[dict[str, Any]]] = {}
     roots: list[dict[str, Any]] = []
     for row in rows:

@@ -43,7 +43,11 @@ KEYS = {
 
 def _command() -> list[str]:
     """The demo in an environment that has its extra."""
-    code = "import sys; from tollspan.launcher.command import main; sys.exit(main())"
+    # A test run in the background of a shell inherits a SIGINT that is ignored.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from tollspan.launcher.command import main; sys.exit(main())"
+    )
     return [str(demo_python()), "-c", code, "demo"]
 
 
@@ -149,7 +153,12 @@ def test_a_person_sees_progress_and_a_summary(ran: subprocess.CompletedProcess[s
 @pytest.mark.timeout(300)
 def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(_command(), stderr=subprocess.PIPE, text=True, env=environ)
+    process = subprocess.Popen(
+        _command(),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
     try:
         assert process.stderr is not None
         for line in process.stderr:

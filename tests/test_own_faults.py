@@ -24,7 +24,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tollspan import attribution, calls, guard, instrumentation
 from tollspan.instrumentation import _call
 
-pytestmark = pytest.mark.quiet
+pytestmark = [
+    pytest.mark.quiet,
+    # Python 3.13: a generator's code is put into a plain function, on purpose.
+    pytest.mark.filterwarnings("ignore:Assigning a code object:DeprecationWarning"),
+]
 
 CONDUITS = {
     "_stream.SyncChunks.__iter__",

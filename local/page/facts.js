@@ -41,6 +41,12 @@ const amount = (text) => {
 
 const SOURCES = { provider: "stated by the provider or a gateway", local: "computed here from the price book" };
 
+function wasted(call) {
+  const reason = clip(call.waste_reason ?? "", 60);
+  if (units(call.wasted_usd)) return [amount(call.wasted_usd), reason && ` (${reason})`];
+  return reason ? `${reason}, cost unknown` : null;
+}
+
 function money(call) {
   const cost = units(call.cost_usd);
   return group(
@@ -53,12 +59,7 @@ function money(call) {
     fact("source", SOURCES[call.cost_source] ?? call.cost_source),
     fact("reported", amount(call.reported_usd), { always: true, title: "What the provider or a gateway stated" }),
     fact("derived", amount(call.derived_usd), { always: true, title: "Served tokens times the price book" }),
-    fact(
-      "wasted",
-      units(call.wasted_usd)
-        ? [amount(call.wasted_usd), call.waste_reason ? ` (${clip(call.waste_reason, 60)})` : ""]
-        : null,
-    ),
+    fact("wasted", wasted(call)),
     fact("avoided", units(call.avoided_usd) ? amount(call.avoided_usd) : null, {
       title: "Not spent because a cache answered",
     }),

@@ -34,11 +34,12 @@ export function promptChip(call) {
   return el("span", { class: "chip", title: title.slice(0, 400) }, data(call.prompt_version ?? call.prompt, 40));
 }
 
-/** An icon where part of the money bought nothing, else nothing. */
+/** An icon where money bought nothing, known or not, else nothing. */
 function wasteMark(call) {
   const wasted = units(call.wasted_usd);
-  if (wasted === null || wasted <= 0n) return null;
-  const why = `${exact(wasted)} of it wasted${call.waste_reason ? `: ${clip(call.waste_reason, 80)}` : ""}`;
+  const reason = clip(call.waste_reason ?? "", 80);
+  if (wasted === null ? !reason : wasted <= 0n) return null;
+  const why = wasted === null ? `${reason}, cost unknown` : `${exact(wasted)} of it wasted${reason && `: ${reason}`}`;
   return el("span", { class: "wasted", role: "img", "aria-label": why, title: why }, icon("drain"));
 }
 

@@ -74,7 +74,7 @@ function label(span) {
       el(
         "span",
         { class: "name" },
-        data(span.hop_role === "model" && model && !name.includes(model) ? `${name}/${model}` : name),
+        data(span.hop_role === "model" && model && !name.includes("/") ? `${name}/${model}` : name),
       ),
       failed(span) && errorMark(span),
     ];

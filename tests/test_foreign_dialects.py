@@ -1,0 +1,184 @@
+"""A span of another instrumentation says the same wherever it is read: in process, in the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from spans import START_NS, span
+
+from tollspan import semconv
+from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.stage import Remembered, Stage
+from tollspan.local.rows import call_row
+from tollspan.processors.ownership import owned
+from tollspan.processors.spans import adopt_provider
+
+OLD = {
+    "gen_ai.system": "OpenAI",
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.response.finish_reason": "stop",
+    "gen_ai.usage.prompt_tokens": "1000",
+    "gen_ai.usage.completion_tokens": 100.0,
+}
+OPENLLMETRY = {
+    "gen_ai.system": "openai",
+    "llm.request.type": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.usage.prompt_tokens": 1_000,
+    "gen_ai.usage.completion_tokens": 100,
+    "gen_ai.usage.cache_read_input_tokens": 0,
+    "llm.usage.total_tokens": 1_100,
+}
+OPENINFERENCE = {
+    "openinference.span.kind": "LLM",
+    "llm.provider": "openai",
+    "llm.model_name": "gpt-4o",
+    "llm.token_count.prompt": 1_000,
+    "llm.token_count.completion": 100,
+    "llm.token_count.prompt_details.cache_read": 0,
+    "llm.cost.total": 0.9,
+}
+AI_SDK = {
+    "operation.name": "ai.generateText.doGenerate",
+    "ai.operationId": "ai.generateText.doGenerate",
+    "ai.model.provider": "openai.chat",
+    "ai.model.id": "gpt-4o",
+    "ai.response.finishReason": "content-filter",
+    "ai.response.id": "chatcmpl-1",
+    "ai.response.model": "gpt-4o-2024-08-06",
+    "ai.usage.promptTokens": 1_000,
+    "ai.usage.completionTokens": 100,
+    "gen_ai.system": "openai.chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.finish_reasons": ["content-filter"],
+    "gen_ai.usage.input_tokens": 1_000,
+    "gen_ai.usage.output_tokens": 100,
+}
+AI_SDK_ALONE = {name: value for name, value in AI_SDK.items() if not name.startswith("gen_ai.")}
+LITELLM = {
+    "gen_ai.system": "openai",
+    "gen_ai.operation.name": "acompletion",
+    "gen_ai.request.model": "house-model",
+    "gen_ai.usage.prompt_tokens": 1_000,
+    "gen_ai.usage.completion_tokens": 100,
+    "gen_ai.usage.cost.amount": 0.0,
+    "gen_ai.cost.total_cost": 0.9,
+}
+DIALECTS: dict[str, dict[str, Any]] = {
+    "old": OLD,
+    "openllmetry": OPENLLMETRY,
+    "openinference": OPENINFERENCE,
+    "ai sdk": AI_SDK,
+    "litellm": LITELLM,
+}
+FACTS = (
+    semconv.OPERATION,
+    semconv.PROVIDER,
+    semconv.REQUEST_MODEL,
+    semconv.RESPONSE_MODEL,
+    semconv.RESPONSE_ID,
+    semconv.FINISH_REASONS,
+    semconv.INPUT_TOKENS,
+    semconv.OUTPUT_TOKENS,
+    semconv.CACHE_READ_TOKENS,
+    semconv.STATUS,
+    semconv.ROUTE,
+    semconv.COST_AMOUNT,
+    semconv.COST_GRADE,
+    semconv.GRADE_REASON,
+    semconv.COST_DERIVED,
+    semconv.COST_REPORTED,
+    semconv.RESTATED_COST,
+)
+
+
+def in_the_ledger(attributes: dict[str, Any], **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes of the one call that a span makes, and its row without what names the span."""
+    came = span(1, attributes=attributes, kind="client", scope="another", **more)
+    (call,) = Stage(settled, normalised, lambda trace_ids: Remembered()).take([came])
+    row = call_row(call)
+    # Only the application knows whether its data are real.
+    return dict(call.attributes), {n: row[n] for n in row.keys() - {"version", "data_mode"}}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_copy_made_in_process_and_the_row_of_the_bare_span_agree(
+    dialect: str, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    undo = adopt_provider(provider)
+    try:
+        tracer = provider.get_tracer("another")
+        made = tracer.start_span("call", kind=SpanKind.CLIENT, start_time=START_NS)
+        made.set_attributes(DIALECTS[dialect])
+        made.end()
+    finally:
+        undo()
+    (copy,) = exporter.get_finished_spans()
+    own = dict(copy.attributes or {})
+    told, row = in_the_ledger(DIALECTS[dialect])
+
+    def plain(said: dict[str, Any]) -> dict[str, Any]:
+        listed = {n: list(v) if isinstance(v, tuple) else v for n, v in said.items()}
+        return {name: listed.get(name) for name in FACTS}
+
+    assert plain(own) == plain(told)
+    assert own[semconv.COST_ROLE] == "owner"
+    assert in_the_ledger(own)[1] == row, "the copy, sent on, makes the same row"
+    assert row["input_tokens"] == 1_000
+    assert row["output_tokens"] == 100
+    assert row["provider"] == "openai"
+    assert row["operation"] == "chat"
+    unknown = dialect == "litellm"
+    assert row["cost_usd"] == ("0.900000000000" if unknown else "0.003500000000")
+    assert row["cost_grade"] == ("estimated" if unknown else "derived")
+    assert row["status"] == "success"
+    assert row["blocked_by"] == ("model" if dialect == "ai sdk" else "")
+
+
+def test_names_of_the_ai_sdk_alone_say_all_that_is_needed() -> None:
+    told, _ = in_the_ledger(AI_SDK_ALONE)
+    own = owned(AI_SDK_ALONE, {}, start_ns=START_NS)
+
+    assert {name: own.get(name) for name in FACTS} == {name: told.get(name) for name in FACTS}
+    assert own[semconv.COST_AMOUNT] == 0.0035
+    assert own[semconv.RESPONSE_ID] == "chatcmpl-1"
+    assert own[semconv.BLOCKED_BY] == "model"
+
+
+@pytest.mark.parametrize("value", ["many", -1, 1.5, True, float("nan"), [], "9" * 40])
+def test_what_is_no_count_gives_way_to_another_name_that_is_one(value: Any) -> None:
+    said = {**OLD, "gen_ai.usage.input_tokens": value}
+    assert in_the_ledger(said)[1]["input_tokens"] == 1_000
+    assert owned(said, {})[semconv.INPUT_TOKENS] == 1_000
+    del said["gen_ai.usage.prompt_tokens"]
+    assert in_the_ledger(said)[1]["input_tokens"] is None
+    assert semconv.INPUT_TOKENS not in owned(said, {})
+
+
+def test_a_failed_span_is_a_failed_call_in_both_places() -> None:
+    told, row = in_the_ledger(OPENLLMETRY, status="error")
+    own = owned(OPENLLMETRY, {}, failed=True, start_ns=START_NS)
+
+    assert row["status"] == own[semconv.STATUS] == "error"
+    assert told[semconv.COST_GRADE] == own[semconv.COST_GRADE] == "lower_bound"
+    assert row["waste_reason"] == own[semconv.WASTE_REASON] == "error"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"openinference.span.kind": "CHAIN", "llm.model_name": "gpt-4o"},
+        {"openinference.span.kind": "AGENT", "llm.model_name": "gpt-4o"},
+        {"ai.operationId": "ai.generateText", "ai.model.id": "gpt-4o"},
+    ],
+)
+def test_spans_around_calls_are_none(said: dict[str, Any]) -> None:
+    came = span(1, attributes={**said, "llm.token_count.prompt": 10}, scope="another")
+    assert Stage(settled, normalised, lambda trace_ids: Remembered()).take([came]) == []
