@@ -18,7 +18,7 @@ from .span import Span
 __all__ = ["Known", "Part", "ancestors", "owners", "part_of"]
 
 INFERENCE = frozenset(
-    {"chat", "text_completion", "generate_content", "embeddings", "completion", "image_generation"}
+    {"chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation"}
 )
 """Operations that a model is paid for. https://opentelemetry.io/docs/specs/semconv/gen-ai/"""
 

@@ -233,7 +233,7 @@ def _content(known: Known, owner: str, hop_spans: Sequence[Known]) -> int:
 
 def _call(known: Known, span: Span, owner: str, hop_spans: Sequence[Known]) -> Call:
     ours = known.part == Part.OURS
-    attributes = span.attributes if ours else {**span.attributes, **known.settled}
+    attributes = span.attributes if ours else known.settled
     hops = _observed(hop_spans) or [Hop(index, each) for index, each in enumerate(known.hops)]
     if not hops and attributes.get(semconv.HOP_COUNT) in (None, 1):
         hops = [Hop(0, _model_of(attributes))]

@@ -1,7 +1,8 @@
 """What the environment asks to be exported, and where to: the standard `OTEL_*` variables.
 
 The OpenTelemetry SDK reads these only through a distro; without one they are read here, with the
-specification's defaults: OTLP over HTTP to http://localhost:4318.
+specification's defaults: OTLP over HTTP to http://localhost:4318, or to the ports that
+`TOLLSPAN_HTTP_PORT` and `TOLLSPAN_GRPC_PORT` give to `tollspan up`.
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from tollspan.config import environment
+from tollspan.config import environment, settings
 from tollspan.guard import quietly
 
 from . import background
@@ -31,7 +32,6 @@ __all__ = ["Batched", "OnFirstUse", "endpoint", "names", "protocol"]
 _logger = logging.getLogger("tollspan")
 
 _BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-_PORTS = {"grpc": 4317, "http/protobuf": 4318}
 
 EXIT_MS = 5000
 """Longest that a process waits at exit for its last spans to go out."""
@@ -81,12 +81,18 @@ def _port(url: str) -> int | None:
         return None
 
 
+def _port_of_stack(protocol: str) -> int:
+    found = settings()
+    port = found.grpc_port if protocol == "grpc" else found.http_port
+    return port or (4317 if protocol == "grpc" else 4318)  # 0 is a free one, which nobody knows
+
+
 def endpoint(signal: str = "traces", environ: Mapping[str, str] | None = None) -> str:
     """Where OTLP goes, as the exporter will see it: a base URL, no signal path, no credentials."""
     environ = environment() if environ is None else environ
     asked = _endpoint_asked(signal, environ)
     if not asked:
-        return f"http://localhost:{_PORTS[protocol(signal, environ)]}"
+        return f"http://localhost:{_port_of_stack(protocol(signal, environ))}"
     scheme, _, rest = asked.rpartition("://")
     host = rest.split("/", 1)[0].rpartition("@")[2]
     return f"{scheme or 'http'}://{host}"
@@ -190,10 +196,17 @@ class OnFirstUse(SpanExporter):
             self._pid, self._real = os.getpid(), None
             with background.importing, quietly:
                 try:
-                    self._real = load("opentelemetry_traces_exporter", self.name)()
+                    made = load("opentelemetry_traces_exporter", self.name)
+                    self._real = made(**self._where())
                 except LookupError as error:
                     _logger.warning("spans go nowhere: %s", error)
         return self._real
+
+    def _where(self) -> dict[str, str]:
+        """What the exporter does not read from the environment itself: the port of our stack."""
+        if not self.endpoint or _endpoint_asked("traces", environment()):
+            return {}
+        return {"endpoint": self.endpoint + ("/v1/traces" if self.name.endswith("http") else "")}
 
     def _failed(self, result: SpanExportResult) -> SpanExportResult:
         if result is not SpanExportResult.SUCCESS and not self._complained:

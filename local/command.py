@@ -113,6 +113,7 @@ def _greeting(urls: dict[str, str], data_dir: Path, with_token: bool) -> list[st
         "",
         "Send it the calls of your program:",
         f"  export OTEL_EXPORTER_OTLP_ENDPOINT={urls['grpc']}",
+        "  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
         "  opentelemetry-instrument python app.py",
         "",
         "Ctrl-C stops it; the data stays.",

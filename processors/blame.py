@@ -25,7 +25,11 @@ def blame(
     if status in ("cancelled", "abandoned"):
         return "app"
     if status == "blocked" or semconv.BLOCKED_BY in call:
-        return {"proxy": "proxy", "app": "app"}.get(str(call.get(semconv.BLOCKED_BY)), "provider")
+        by = call.get(semconv.BLOCKED_BY)
+        if by in ("proxy", "app"):
+            return str(by)
+        # A filter that stops an answer did not fail; a prompt that it refuses is a bad request.
+        return "app" if semconv.ERROR_TYPE in call else None
     if well(call):
         return None
     last = attempts[-1] if attempts else {}

@@ -1,60 +1,150 @@
 """Spans of other instrumentations: their names for what the conventions name. (foreign names)
 
+OpenTelemetry, old and new: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 OpenInference: https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 OpenLLMetry: https://github.com/traceloop/openllmetry/tree/main/packages/opentelemetry-semantic-conventions-ai
+Vercel AI SDK: https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 LiteLLM: https://docs.litellm.ai/docs/observability/opentelemetry_integration
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tollspan import semconv
 
+from .models import book_provider, provider_name
 from .usage import counts
 
-__all__ = ["COSTS", "scope_is_genai", "standard", "states_usage"]
+__all__ = ["COSTS", "operation", "scope_is_genai", "standard", "states_usage"]
 
 Attributes = Mapping[str, Any]
 
-_ALIASES: Mapping[str, tuple[str, ...]] = {
-    semconv.PROVIDER: ("gen_ai.system", "llm.provider", "llm.system"),
-    semconv.REQUEST_MODEL: ("llm.request.model", "llm.model_name"),
-    semconv.RESPONSE_MODEL: ("llm.response.model", "llm.model_name"),
+_MOST = 2**63 - 1
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _provider(value: Any) -> str | None:
+    """The AI SDK appends its API: `openai.chat`."""
+    if not isinstance(value, str) or not value:
+        return None
+    name = value.lower()
+    maker = name.partition(".")[0]
+    if book_provider(name) is None and book_provider(maker) is not None:
+        name = maker
+    return provider_name(name)
+
+
+def _count(value: Any) -> int | None:
+    """Some write numbers as text. What is no count is not known."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _MOST else None
+
+
+def _reasons(value: Any) -> list[str] | None:
+    """Some write only one. The AI SDK's have dashes: `content-filter`."""
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, (list, tuple)):
+        return None
+    return [each.replace("-", "_") for each in several if isinstance(each, str) and each] or None
+
+
+_ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
+    semconv.PROVIDER: (
+        _provider,
+        ("gen_ai.system", "llm.provider", "llm.system", "llm.vendor", "ai.model.provider"),
+    ),
+    semconv.REQUEST_MODEL: (
+        _text,
+        ("llm.request.model", "llm.model_name", "embedding.model_name", "ai.model.id"),
+    ),
+    semconv.RESPONSE_MODEL: (_text, ("llm.response.model", "ai.response.model")),
+    semconv.RESPONSE_ID: (_text, ("ai.response.id",)),
+    semconv.FINISH_REASONS: (
+        _reasons,
+        ("gen_ai.response.finish_reason", "ai.response.finishReason"),
+    ),
     semconv.INPUT_TOKENS: (
-        "gen_ai.usage.prompt_tokens",
-        "llm.token_count.prompt",
-        "llm.usage.prompt_tokens",
+        _count,
+        (
+            "gen_ai.usage.prompt_tokens",
+            "llm.token_count.prompt",
+            "llm.usage.prompt_tokens",
+            "ai.usage.inputTokens",
+            "ai.usage.promptTokens",
+        ),
     ),
     semconv.OUTPUT_TOKENS: (
-        "gen_ai.usage.completion_tokens",
-        "llm.token_count.completion",
-        "llm.usage.completion_tokens",
+        _count,
+        (
+            "gen_ai.usage.completion_tokens",
+            "llm.token_count.completion",
+            "llm.usage.completion_tokens",
+            "ai.usage.outputTokens",
+            "ai.usage.completionTokens",
+        ),
     ),
     semconv.CACHE_READ_TOKENS: (
-        "gen_ai.usage.cache_read_input_tokens",
-        "llm.token_count.prompt_details.cache_read",
+        _count,
+        (
+            "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.input_tokens.cached",
+            "gen_ai.usage.details.cache_read_tokens",
+            "llm.token_count.prompt_details.cache_read",
+            "ai.usage.cachedInputTokens",
+        ),
     ),
     semconv.CACHE_WRITE_TOKENS: (
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-        "llm.token_count.prompt_details.cache_write",
+        _count,
+        (
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.details.cache_write_tokens",
+            "llm.token_count.prompt_details.cache_write",
+        ),
     ),
-    semconv.CACHE_WRITE_5M_TOKENS: ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
-    semconv.CACHE_WRITE_1H_TOKENS: ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+    semconv.CACHE_WRITE_5M_TOKENS: (
+        _count,
+        ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
+    ),
+    semconv.CACHE_WRITE_1H_TOKENS: (
+        _count,
+        ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+    ),
     semconv.REASONING_TOKENS: (
-        "gen_ai.usage.reasoning_tokens",
-        "llm.token_count.completion_details.reasoning",
+        _count,
+        (
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.details.reasoning_tokens",
+            "llm.usage.reasoning_tokens",
+            "llm.token_count.completion_details.reasoning",
+            "ai.usage.reasoningTokens",
+        ),
     ),
-    semconv.AUDIO_INPUT_TOKENS: ("llm.token_count.prompt_details.audio",),
-    semconv.AUDIO_OUTPUT_TOKENS: ("llm.token_count.completion_details.audio",),
+    semconv.AUDIO_INPUT_TOKENS: (_count, ("llm.token_count.prompt_details.audio",)),
+    semconv.AUDIO_OUTPUT_TOKENS: (_count, ("llm.token_count.completion_details.audio",)),
     semconv.SERVICE_TIER: (
-        "gen_ai.openai.response.service_tier",
-        "openai.response.service_tier",
-        "anthropic.response.service_tier",
+        _text,
+        (
+            "gen_ai.openai.response.service_tier",
+            "openai.response.service_tier",
+            "anthropic.response.service_tier",
+        ),
     ),
+    semconv.USER: (_text, ("enduser.id",)),
 }
+"""How the value of a standard name is read, and its other names, the better source first."""
+
+_SOURCES = tuple((name, read, (name, *others)) for name, (read, others) in _ALIASES.items())
 
 COSTS = (
     "gen_ai.usage.cost",
@@ -66,8 +156,37 @@ COSTS = (
 )
 """Where others write what they think that a call cost."""
 
-_KINDS = {"LLM": "chat", "EMBEDDING": "embeddings", "RERANKER": "rerank"}
-_OPERATIONS = {"completion": "text_completion", "embedding": "embeddings", "acompletion": "chat"}
+_WORDS = {
+    "acompletion": "chat",
+    "aembedding": "embeddings",
+    "completion": "text_completion",
+    "embedding": "embeddings",
+}
+_KINDS: tuple[tuple[str, Mapping[str, str]], ...] = (
+    (
+        "openinference.span.kind",
+        {
+            "LLM": "chat",
+            "EMBEDDING": "embeddings",
+            "RERANKER": "rerank",
+            "AGENT": "invoke_agent",
+            "TOOL": "execute_tool",
+        },
+    ),
+    # The spans around these, without the second part, sum up what these state.
+    (
+        "ai.operationId",
+        {
+            "ai.generateText.doGenerate": "chat",
+            "ai.streamText.doStream": "chat",
+            "ai.generateObject.doGenerate": "chat",
+            "ai.streamObject.doStream": "chat",
+            "ai.embed.doEmbed": "embeddings",
+            "ai.embedMany.doEmbed": "embeddings",
+        },
+    ),
+)
+"""Names that say what a span is about, and what their values mean; other values mean no call."""
 
 _SCOPES = (
     "com.anthropic.",
@@ -100,7 +219,10 @@ def scope_is_genai(name: str) -> bool:
 
 
 def states_usage(attributes: Attributes) -> bool:
-    """Whether a span states tokens, in any dialect. Asked of every span: it must be quick."""
+    """Whether a span states tokens, in any dialect of Python's instrumentations.
+
+    Asked of every span: it must be quick.
+    """
     return (
         "gen_ai.usage.input_tokens" in attributes
         or "gen_ai.usage.output_tokens" in attributes
@@ -112,32 +234,43 @@ def states_usage(attributes: Attributes) -> bool:
     )
 
 
-def standard(attributes: Attributes) -> dict[str, Any]:
-    """What a foreign span says under other names, under the conventions' names.
+def operation(attributes: Attributes) -> str | None:
+    """`gen_ai.operation.name` of a span in any dialect; None where it is not about a model."""
+    for name in (semconv.OPERATION, "llm.request.type"):
+        word = attributes.get(name)
+        if isinstance(word, str) and word and word != "unknown":
+            return _WORDS.get(word, word)
+    for name, words in _KINDS:
+        kind = attributes.get(name)
+        if isinstance(kind, str):
+            return words.get(kind)
+    return "chat" if states_usage(attributes) else None
 
-    Only what it does not say under those already.
+
+def standard(attributes: Attributes) -> dict[str, Any]:
+    """`attributes`, and what they say in other dialects under the names of the conventions.
+
+    What stands there already wins where it can be read; what cannot be read is left out.
     """
-    found: dict[str, Any] = {}
-    for name, others in _ALIASES.items():
-        if name not in attributes:
-            for other in others:
-                if attributes.get(other) is not None:
-                    found[name] = attributes[other]
-                    break
-    operation = attributes.get(semconv.OPERATION) or attributes.get("llm.request.type")
-    if operation is None:
-        operation = _KINDS.get(str(attributes.get("openinference.span.kind")), "chat")
-    if isinstance(operation, str):
-        operation = _OPERATIONS.get(operation, operation)
-        if operation != attributes.get(semconv.OPERATION):
-            found[semconv.OPERATION] = operation
-    _include_cached(found, {**attributes, **found})
+    found = dict(attributes)
+    for name, read, sources in _SOURCES:
+        for source in sources:
+            if source in attributes and (value := read(attributes[source])) is not None:
+                found[name] = value
+                break
+        else:
+            found.pop(name, None)
+    if (stated := operation(attributes)) is not None:
+        found[semconv.OPERATION] = stated
+    else:
+        found.pop(semconv.OPERATION, None)
+    _include_cached(found)
     return found
 
 
-def _include_cached(found: dict[str, Any], attributes: Attributes) -> None:
+def _include_cached(found: dict[str, Any]) -> None:
     """Some leave cached tokens out of the input; where the parts exceed it, that is certain."""
-    used = counts(attributes)
+    used = counts(found)
     total = used.get("input_tokens")
     if total is None:
         return

@@ -87,8 +87,8 @@ def reached_by(call: Attributes, attempts: Sequence[Attributes]) -> Reached:
         elif status < 400:
             # Each gateway counts what it sent to the next; only the last one asked models.
             counts.append((max(1, passed[-1].requests), False))
-        elif call.get(semconv.BLOCKED_STAGE) == "before" and number == winner:
-            counts.append((0, True))
+        elif number == winner and (stage := call.get(semconv.BLOCKED_STAGE)) is not None:
+            counts.append((0, True) if stage == "before" else (1, False))
         else:
             counts.append((1 if marked else 0, False))
         if number == winner:

@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from otlp import Receiver
 
+from tollspan import config
 from tollspan.chaos import Chaos
 from tollspan.config import environment
 from tollspan.launcher import exporters
@@ -46,6 +47,22 @@ def test_what_the_variables_ask_for(
 ) -> None:
     assert exporters.names("traces", "otlp", environ) == names
     assert exporters.endpoint("traces", environ) == endpoint
+
+
+def test_without_an_endpoint_the_ports_of_our_stack_are_meant(
+    monkeypatch: pytest.MonkeyPatch, provider: TracerProvider
+) -> None:
+    with Receiver() as receiver:
+        monkeypatch.setenv("TOLLSPAN_HTTP_PORT", receiver.url.rpartition(":")[2])
+        config.reload()
+        lazy = exporters.OnFirstUse(HTTP)
+        assert lazy.endpoint == receiver.url.replace("127.0.0.1", "localhost")
+        span = provider.get_tracer("app").start_span("work")
+        span.end()
+        assert isinstance(span, ReadableSpan)
+        assert lazy.export([span]) is SpanExportResult.SUCCESS
+        lazy.shutdown()
+        assert [each.name for each in receiver.spans] == ["work"]
 
 
 def test_an_unknown_protocol_is_said_and_http_is_used(caplog: pytest.LogCaptureFixture) -> None:

@@ -361,6 +361,21 @@ def test_a_row_says_path_grade_waste_and_status_in_words(show: Show) -> None:
         expect(cell(2, "tokens")).to_have_attribute("title", "2,140 in (1,536 from cache), 655 out")
 
 
+def test_waste_of_an_unknown_amount_is_told_in_words(show: Show) -> None:
+    lost = {"cost_usd": None, "derived_usd": None, "wasted_usd": None, "cost_grade": "unpriced"}
+    lost |= {"status": "abandoned", "waste_reason": "abandoned", "unpriced_reason": "no_usage"}
+    calls = few(NOW)
+    calls[0] |= lost
+    with PageApi(calls) as api:
+        page = show(api).page
+        row = page.locator('[data-id="call-000001"]')
+        expect(row.locator(".c-cost")).to_have_text("unpriced")
+        mark = row.locator(".c-cost .wasted")
+        expect(mark).to_have_attribute("aria-label", "abandoned, cost unknown")
+        row.click()
+        expect(page.get_by_text("abandoned, cost unknown", exact=True)).to_be_visible()
+
+
 def test_money_is_exact_and_rounded_as_promised(chromium: Browser, api: PageApi) -> None:
     with browser.opened(chromium, api.url) as watched:
         said = watched.page.evaluate(
