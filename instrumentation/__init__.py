@@ -6,6 +6,7 @@ Importing this package imports neither an SDK nor any provider's module.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ._record import record as record
+    from ._spec import Provider
 
 __all__ = ["PROVIDERS", "instrument", "record", "uninstrument"]
 
@@ -24,7 +26,7 @@ PROVIDERS: Mapping[str, str] = {
     "anthropic": "tollspan.instrumentation.anthropic",
     "litellm": "tollspan.instrumentation.litellm",
 }
-"""Every provider SDK that can be watched, and the module whose `Instrumentor` does it."""
+"""Every provider SDK that can be watched, and the module that declares it."""
 
 
 def instrument(
@@ -45,32 +47,57 @@ def instrument(
     from ._patching import use
 
     use(tracer_provider)
-    return [name for name in chosen if _instrumented(name, tracer_provider, providers is not None)]
+    return [name for name in chosen if _watched(name, tracer_provider, providers is not None)]
 
 
-def _instrumented(name: str, tracer_provider: TracerProvider | None, asked: bool) -> bool:
-    from opentelemetry.instrumentation.dependencies import DependencyConflictError
+def _watched(name: str, tracer_provider: TracerProvider | None, asked: bool) -> bool:
+    from ._patching import is_watched, watch
 
-    instrumentor = _instrumentor(name)
-    if instrumentor.is_instrumented_by_opentelemetry:
+    provider = _provider(name)
+    if is_watched(provider):
         return True
-    try:
-        instrumentor.instrument(tracer_provider=tracer_provider, raise_exception_on_conflict=True)
-    except DependencyConflictError as conflict:
-        _logger.log(logging.WARNING if asked else logging.DEBUG, "%s: %s", name, conflict)
-    return bool(instrumentor.is_instrumented_by_opentelemetry)
+    if (why := _missing(provider.requires)) is not None:
+        _logger.log(logging.WARNING if asked else logging.DEBUG, "%s: %s", name, why)
+        return False
+    watch(provider, tracer_provider)
+    return True
 
 
-def _instrumentor(name: str) -> Any:
-    return import_module(PROVIDERS[name]).Instrumentor()
+def _provider(name: str) -> Provider:
+    provider: Provider = import_module(PROVIDERS[name]).PROVIDER
+    return provider
+
+
+def _missing(requires: Iterable[str]) -> str | None:
+    """The first of `requires` (each `name` or `name >= 1.40`) that is not installed, in words.
+
+    OpenTelemetry's own check, which the entry points go through, takes 10 ms to import.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    for each in requires:
+        name, _, floor = (part.strip() for part in each.partition(">="))
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            return f"{name} is not installed"
+        if floor and _numbers(found) < _numbers(floor):
+            return f"{name} {found} is older than {floor}, the oldest that is supported"
+    return None
+
+
+def _numbers(version: str) -> list[int]:
+    """The release of `version`: `1.40.0rc1` is 1, 40, 0."""
+    return [int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0])]  # type: ignore[index]
 
 
 def uninstrument() -> None:
     """Restore every SDK to what it was."""
+    from ._patching import is_watched, unwatch
+
     for name in PROVIDERS:
-        instrumentor = _instrumentor(name)
-        if instrumentor.is_instrumented_by_opentelemetry:
-            instrumentor.uninstrument()
+        if is_watched(_provider(name)):
+            unwatch(_provider(name))
 
 
 def __getattr__(name: str) -> Any:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import wrapt
 from opentelemetry import trace
-from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
-    BaseInstrumentor,
-)
 
 from tollspan import __version__, semconv
 from tollspan.guard import quietly
@@ -27,7 +24,7 @@ from . import _attempts, _engine
 from ._chunks import watched_step, watched_step_async
 from ._spec import Patch, Provider
 
-__all__ = ["SdkInstrumentor", "patched", "tracer", "use"]
+__all__ = ["is_watched", "patched", "tracer", "unwatch", "use", "watch"]
 
 _logger = logging.getLogger(__name__)
 _ABSENT: Any = object()
@@ -112,7 +109,8 @@ class _Installation:
         _engine.forget_kinds()
 
 
-_installations: dict[type, _Installation] = {}
+_installations: dict[str, _Installation] = {}
+"""By the name of the provider."""
 _tracer: trace.Tracer | None = None
 
 
@@ -136,30 +134,25 @@ def patched() -> list[str]:
     )
 
 
-class SdkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Watches one provider's SDK while instrumented.
+def watch(provider: Provider, tracer_provider: trace.TracerProvider | None) -> None:
+    """Watch the SDK of `provider` from now on; once it is watched, do nothing."""
+    if provider.name in _installations:
+        return
+    use(tracer_provider)
+    installation = _installations[provider.name] = _Installation(provider, tracer_provider)
+    with quietly:
+        _attempts.install(tracer_provider)
+    installation.apply()
 
-    `instrument(tracer_provider=None)`: spans go to `tracer_provider`, or to the global one, also if
-    that is set later. `uninstrument()` restores every attribute to the identical object.
-    """
 
-    provider: Provider
-
-    def instrumentation_dependencies(self) -> Collection[str]:
-        return self.provider.requires
-
-    def _instrument(self, **kwargs: Any) -> None:
-        tracer_provider = kwargs.get("tracer_provider")
-        use(tracer_provider)
-        installation = _Installation(self.provider, tracer_provider)
-        _installations[type(self)] = installation
+def unwatch(provider: Provider) -> None:
+    """Restore every attribute of the SDK to the identical object."""
+    if (installation := _installations.pop(provider.name, None)) is not None:
+        installation.remove()
+    if not _installations:
         with quietly:
-            _attempts.install(tracer_provider)
-        installation.apply()
+            _attempts.uninstall()
 
-    def _uninstrument(self, **kwargs: Any) -> None:
-        if (installation := _installations.pop(type(self), None)) is not None:
-            installation.remove()
-        if not _installations:
-            with quietly:
-                _attempts.uninstall()
+
+def is_watched(provider: Provider) -> bool:
+    return provider.name in _installations

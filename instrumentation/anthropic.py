@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ._messages import COUNT_TOKENS, MESSAGES
-from ._patching import SdkInstrumentor
 from ._read import text
 from ._spec import Patch, Provider
 
-__all__ = ["PROVIDER", "Instrumentor"]
+__all__ = ["PROVIDER"]
 
 
 def _named(client: Any) -> str | None:
@@ -46,7 +45,10 @@ PROVIDER = Provider(
 )
 
 
-class Instrumentor(SdkInstrumentor):
-    """Watches the anthropic SDK. `instrument(tracer_provider=None)`, `uninstrument()`."""
+def __getattr__(name: str) -> Any:
+    """`Instrumentor`, for the entry point, made when it is asked for."""
+    if name != "Instrumentor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._instrumentor import instrumentor
 
-    provider = PROVIDER
+    return instrumentor(__name__)

@@ -15,11 +15,10 @@ from tollspan import semconv
 
 from ._chat_completions import CHAT, ChoicesFold
 from ._embeddings import EMBEDDINGS as PLAIN_EMBEDDINGS
-from ._patching import SdkInstrumentor
 from ._read import Rule, count, get, members, take, text
 from ._spec import Attributes, Chunks, Fold, Patch, Provider, Surface
 
-__all__ = ["PROVIDER", "Instrumentor"]
+__all__ = ["PROVIDER"]
 
 _NAMES = {
     "anthropic_text": "anthropic",
@@ -211,7 +210,10 @@ PROVIDER = Provider(
 )
 
 
-class Instrumentor(SdkInstrumentor):
-    """Watches litellm. `instrument(tracer_provider=None)`, `uninstrument()`."""
+def __getattr__(name: str) -> Any:
+    """`Instrumentor`, for the entry point, made when it is asked for."""
+    if name != "Instrumentor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._instrumentor import instrumentor
 
-    provider = PROVIDER
+    return instrumentor(__name__)

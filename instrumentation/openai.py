@@ -14,11 +14,10 @@ from ._completions import COMPLETIONS
 from ._embeddings import EMBEDDINGS
 from ._images import IMAGES
 from ._moderations import MODERATIONS
-from ._patching import SdkInstrumentor
 from ._responses import RESPONSES
 from ._spec import Patch, Provider
 
-__all__ = ["PROVIDER", "Instrumentor"]
+__all__ = ["PROVIDER"]
 
 
 def _named(client: Any) -> str | None:
@@ -52,7 +51,10 @@ PROVIDER = Provider(
 )
 
 
-class Instrumentor(SdkInstrumentor):
-    """Watches the openai SDK. `instrument(tracer_provider=None)`, `uninstrument()`."""
+def __getattr__(name: str) -> Any:
+    """`Instrumentor`, for the entry point, made when it is asked for."""
+    if name != "Instrumentor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._instrumentor import instrumentor
 
-    provider = PROVIDER
+    return instrumentor(__name__)

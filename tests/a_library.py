@@ -13,7 +13,7 @@ import sdks
 from opentelemetry.sdk.trace import TracerProvider
 
 from tollspan.instrumentation._chat_completions import CHAT
-from tollspan.instrumentation._patching import SdkInstrumentor
+from tollspan.instrumentation._instrumentor import SdkInstrumentor
 from tollspan.instrumentation._spec import Chunks, Patch, Provider
 
 library = ModuleType("a_library")

@@ -49,7 +49,7 @@ CONDUITS = {
 """What the caller's call, chunks and closing pass through: a fault there is a fault of the caller's
 call by construction. They hold one step of the SDK's each, and everything else in `quietly`."""
 
-SETUP = {"__init__", "_patching", "_record", "_http_clients", "litellm"}
+SETUP = {"__init__", "_instrumentor", "_patching", "_record", "_http_clients", "litellm"}
 """Modules that work before or beside calls."""
 
 

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tollspan import instrumentation
-from tollspan.instrumentation import _patching
+from tollspan.instrumentation import _instrumentor, _patching
 from tollspan.instrumentation._spec import Patch, Provider
 from tollspan.instrumentation.openai import Instrumentor
 
@@ -137,7 +137,7 @@ def test_what_others_put_over_ours_stays_and_ours_rests(
 def test_a_provider_that_is_not_installed_is_left_out(
     provider: TracerProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Absent(_patching.SdkInstrumentor):
+    class Absent(_instrumentor.SdkInstrumentor):
         provider = Provider("absent", ("no-such-sdk >= 1",), (Patch("no_such_sdk", "call"),))
 
     with pytest.raises(DependencyConflictError):  # what `opentelemetry-instrument` asks for
@@ -157,7 +157,7 @@ def test_an_unknown_provider_is_a_sentence() -> None:
 def test_a_method_that_an_sdk_does_not_have_is_a_warning_and_no_error(
     provider: TracerProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Partly(_patching.SdkInstrumentor):
+    class Partly(_instrumentor.SdkInstrumentor):
         provider = Provider("partly", ("openai",), (Patch("openai._base_client", "Gone.request"),))
 
     Partly().instrument(tracer_provider=provider)
