@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from tollspan import calls, semconv
 from tollspan.calls import Attempt, OpenCall, current_call
 from tollspan.guard import quietly
 
 from . import _headers, _propagation
+from ._context import SUPPRESSED, SUPPRESSED_PLAINLY, entered
 from ._destinations import may_receive
 
 __all__ = ["Flight", "close", "end", "install", "open_call", "uninstall"]
@@ -119,7 +119,7 @@ class Flight:
         """
         context = otel_context.get_current()
         call = self._call
-        self._outer = outer = _outermost(call)
+        self._outer = outer = call if call.outer is None else _outermost(call)
         above = context.get(_FLIGHT)
         if isinstance(above, Flight) and above._carries(outer):
             return  # a client that sends by means of another one (httpx over aiohttp)
@@ -135,22 +135,20 @@ class Flight:
             if not below and self._marked is None:
                 span = self._start_span(attempt, method, context)
         self._request = request
-        entered = context
+        inside = context
         attributes: Mapping[str, Any] = outer.attributes if own else {}
         if below:
             if allowed:  # what it injects there must not travel on with a redirect
                 before = request.headers.get(_propagation.BAGGAGE)
                 self._changes.append((_propagation.BAGGAGE, before))
-            entered = _propagation.baggage_for_instrumentation(
-                entered, request.headers, allowed=allowed, attributes=attributes
+            inside = _propagation.baggage_for_instrumentation(
+                inside, request.headers, allowed=allowed, attributes=attributes
             )
         if not allowed or (own and not below):
             self._changes += _propagation.write(
                 request.headers, allowed=allowed, span=span or call.span, attributes=attributes
             )
-        if span is not None:
-            entered = trace.set_span_in_context(span, entered)
-        self._enter(context, otel_context.set_value(_FLIGHT, self, entered))
+        self._enter(context, entered(inside, span, _FLIGHT, self))
 
     def _carries(self, outer: OpenCall) -> bool:
         """Still on its way. A task that its transport left behind inherits the context of it."""
@@ -182,8 +180,8 @@ class Flight:
         if calls.adopts:
             # The settler makes the span when the call is released: that costs a fifth of a live
             # one. Until then it has an id, which travels with the request.
-            attempt.span = _named_only(parent.get_span_context())
-            return attempt.span
+            attempt.span = span = _named_only(parent.get_span_context())
+            return span
         attempt.span = _tracer.start_span(
             method,
             context=trace.set_span_in_context(parent, context),
@@ -193,16 +191,16 @@ class Flight:
         )
         return attempt.span
 
-    def _enter(self, before: Context, entered: Context) -> None:
-        self._before, self._entered = before, entered
-        otel_context.attach(entered)
+    def _enter(self, before: Context, inside: Context) -> None:
+        self._before, self._entered = before, inside
+        otel_context.attach(inside)
 
     def land(self) -> None:
         """The response's head or an error is there: context and request become what they were."""
-        entered, self._entered = self._entered, None
+        inside, self._entered = self._entered, None
         # A coroutine may be closed in another context than its own, where a token could not be
         # used: what is put back is the value, and only in the place of ours.
-        if entered is not None and otel_context.get_current() is entered:
+        if inside is not None and otel_context.get_current() is inside:
             otel_context.attach(self._before or Context())
         if self._request is not None and self._changes:
             _propagation.restore(self._request.headers, reversed(self._changes))
@@ -213,7 +211,8 @@ class Flight:
         """The response's head is there; its body may still be to come."""
         if self.attempt is None:
             return
-        facts: dict[str, Any] = {semconv.HTTP_STATUS: status, **_headers.kept(headers)}
+        facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
+        facts.update(_headers.kept(headers))
         wait_s = _headers.retry_after_s(facts, time())
         if wait_s is not None:
             facts[semconv.RETRY_AFTER] = wait_s
@@ -274,7 +273,8 @@ def open_call() -> OpenCall | None:
     call = current_call.get()
     if call is None or call.end_ns:  # a task may outlive the call in which it was made
         return None
-    return call if is_instrumentation_enabled() else None
+    context = otel_context.get_current()
+    return None if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY) else call
 
 
 _MARKS = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from time import monotonic, time_ns
 from typing import Any
@@ -16,7 +16,8 @@ from tollspan import attribution, calls, semconv
 from tollspan.guard import harmless, quietly
 
 from . import _attempts, _dropped
-from ._blocked import refused, stopped
+from ._blocked import refusal, stopped
+from ._context import entered
 from ._restated import counted_by_library, restated
 from ._spec import Attributes, Fold, Surface
 
@@ -90,12 +91,8 @@ class Call(calls.OpenCall):
             start_ns = time_ns()
         if adopted is None:
             model = attributes.get(semconv.REQUEST_MODEL)
-            span = tracer.start_span(
-                f"{surface.operation} {model}" if model else surface.operation,
-                kind=trace.SpanKind.CLIENT,
-                attributes=attributes,
-                start_time=start_ns,
-            )
+            name = f"{surface.operation} {model}" if model else surface.operation
+            span = calls.start_span(tracer, name, attributes, start_ns)
         else:
             span = adopted
         call = cls(surface, span, start_ns, outer)
@@ -117,7 +114,7 @@ class Call(calls.OpenCall):
         if self.adopted:
             return  # whoever owns the span makes it current
         self._before = otel_context.get_current()
-        self._inside = trace.set_span_in_context(self.span, self._before)
+        self._inside = entered(self._before, self.span)
         otel_context.attach(self._inside)
 
     def leave(self) -> None:
@@ -146,7 +143,7 @@ class Call(calls.OpenCall):
     def answered(self, response: Any) -> None:
         """The whole answer is there."""
         with quietly:
-            self._finish(self.surface.response(response))
+            self._finish(self._stated(self.surface.response(response)))
             return
         self.end("success", {})
 
@@ -184,17 +181,26 @@ class Call(calls.OpenCall):
             found[semconv.ERROR_TYPE] = kind = type(error).__qualname__
             code = getattr(error, "status_code", None)
             stated = isinstance(code, int) and code >= 400
-            blocked = False
+            status = "error"
             with quietly:
-                blocked = refused(error)
-            self.end("blocked" if blocked else "error", found, f"{kind} {code}" if stated else kind)
+                if (refused := refusal(error)) is not None:
+                    found.update(refused)
+                    status = "blocked"
+            self.end(status, found, f"{kind} {code}" if stated else kind)
 
     def _folded(self) -> Attributes:
         found: Attributes = {}
         if self._fold is not None:
             with quietly:
-                found = self._fold.attributes()
+                found = self._stated(self._fold.attributes())
         return found
+
+    def _stated(self, found: Attributes) -> Attributes:
+        """0 as a cost is a price only from who sends the bill: others write it for an unknown."""
+        free = found.get(semconv.COST_REPORTED) == 0
+        if not free or self.attributes.get(semconv.PROVIDER) == "openrouter":
+            return found
+        return {name: value for name, value in found.items() if name != semconv.COST_REPORTED}
 
     def _finish(self, found: Attributes) -> None:
         if (kind := found.get(semconv.ERROR_TYPE)) is not None:
@@ -241,14 +247,14 @@ class Call(calls.OpenCall):
         known[semconv.STATUS] = status
         if self._first_chunk_s is not None:
             known[semconv.TIME_TO_FIRST_CHUNK] = self._first_chunk_s
+        if type(reasons := known.get(semconv.FINISH_REASONS)) is list:
+            known[semconv.FINISH_REASONS] = tuple(reasons)  # as spans have it
         self.attributes.update(known)
-        derived: Mapping[str, Any] = {}
         if calls.settler is not None:
             with quietly:
-                derived = calls.settler.settle(self)
-                self.attributes.update(derived)
+                self.attributes.update(calls.settler.settle(self))
         if self.span.is_recording():
-            calls.write(self.span, self.attributes if self.adopted else {**known, **derived})
+            calls.write(self.span, self.attributes)
 
 
 def _unread(chunk: Any) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from tollspan import attribution, semconv
 from tollspan.config import settings
@@ -22,6 +22,7 @@ from tollspan.guard import quietly
 from ._adoption import foreign_span
 from ._call import Call
 from ._chunks import is_watched, watch_chunks
+from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
 from ._hosts import servers
 from ._paths import Place, places
 from ._raw import watch_body, watch_raw
@@ -158,18 +159,18 @@ def _client_calls(
         options = kwargs["options"] if "options" in kwargs else args[2]
         url = options.url if type(options.url) is str else str(options.url)
         place = place_of(url)
-        if place is None or options.method.upper() != "POST" or not is_instrumentation_enabled():
+        if place is None or options.method.upper() != "POST":
+            return None
+        context = otel_context.get_current()
+        if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY):
             return None
         asked: dict[str, Any] = {semconv.PROVIDER: provider.name}
-        with quietly:
-            asked.update(server_of(client, url))
-        with quietly:
-            asked.update(place.surface.request(_body(options)))
-        with quietly:
-            _details(asked, place, client, kwargs)
         adopted = None
         with quietly:
             adopted = foreign_span(client, options, tracer_provider)
+            asked.update(server_of(client, url))
+            asked.update(place.surface.request(_body(options)))
+            _details(asked, place, client, kwargs)
         return Call.start(tracer, place.surface, asked, adopted=adopted)
 
     return opened
@@ -201,7 +202,8 @@ def _function_calls(
     names = _positional(original)
 
     def opened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        if not is_instrumentation_enabled():
+        context = otel_context.get_current()
+        if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY):
             return None
         given = {**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs
         asked: dict[str, Any] = {semconv.PROVIDER: provider.name}

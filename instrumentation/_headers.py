@@ -123,16 +123,33 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     names = _names
     found: dict[str, str] = {}
     for name, value in headers:
-        attribute = names[name]
-        if attribute and attribute not in found and len(found) < MAX_KEPT:
-            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if (attribute := names[name]) and attribute not in found:
+            text = value.decode("utf-8", "replace") if type(value) is bytes else str(value)
             if attribute in names.reduced:
                 text = _reduced(names.reduced[attribute], text)
-            else:
-                text = _clean(text)
             if text:
                 found[attribute] = text
-    return found
+                if len(found) == MAX_KEPT:
+                    break
+    return found if _all_are_clean(found) else _cleaned(found)
+
+
+def _all_are_clean(found: Mapping[str, str]) -> bool:
+    """Whether every value may stay as it is: asked of all at once, which is nearly always enough."""
+    everything = "".join(found.values())
+    return (
+        everything.isprintable()
+        and "sk-" not in everything
+        and "earer" not in everything
+        and (
+            len(everything) <= MAX_VALUE_LENGTH or max(map(len, found.values())) <= MAX_VALUE_LENGTH
+        )
+    )
+
+
+def _cleaned(found: Mapping[str, str]) -> dict[str, str]:
+    cleaned = {attribute: _clean(text) for attribute, text in found.items()}
+    return {attribute: text for attribute, text in cleaned.items() if text}
 
 
 def _reduced(name: str, text: str) -> str:

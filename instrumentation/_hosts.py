@@ -81,7 +81,8 @@ def servers(provider: Provider) -> Callable[[Any, str], Mapping[str, Any]]:
     known: WeakKeyDictionary[Any, tuple[Any, Mapping[str, Any]]] = WeakKeyDictionary()
 
     def server_of(client: Any, url: str) -> Mapping[str, Any]:
-        base_url = client.base_url
+        # The property of openai's client imports a module each time that it is read.
+        base_url = getattr(client, "_base_url", None) or client.base_url
         if url.startswith(_ABSOLUTE):
             return _named(provider, client, *server(base_url, url))
         kept = known.get(client)

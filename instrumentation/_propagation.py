@@ -85,9 +85,9 @@ def write(
     context that stands there already wins. Elsewhere nothing is added, and attribution goes from a
     baggage header that an instrumentation or an SDK made of the ambient baggage.
     """
-    standing = headers.get(BAGGAGE)
     if not allowed:
-        return [] if standing is None else _take(headers, standing)
+        return _take(headers, headers[BAGGAGE]) if BAGGAGE in headers else []
+    standing = headers.get(BAGGAGE)
     propagator = propagate.get_global_textmap()
     changes: Changes = []
     if span is not None and span.get_span_context().is_valid and "traceparent" not in headers:

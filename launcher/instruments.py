@@ -6,12 +6,15 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
 
 from tollspan import __version__, semconv
+
+from .histogram import Value, record_all
 
 if TYPE_CHECKING:
     from .metrics import Counting
@@ -90,17 +93,23 @@ class Instruments:
             description="Calls without an amount: their model or their usage is unknown",
         )
 
-    def record(self, values: Values) -> None:
-        # The span goes along so that exemplars lead from a bucket to a trace.
-        context = trace.set_span_in_context(trace.NonRecordingSpan(values.span))
-        series = values.series
-        self.duration.record(values.duration_s, series.labels, context)
-        if values.first_chunk_s is not None:
-            self.first_chunk.record(values.first_chunk_s, series.labels, context)
-        if values.input_tokens is not None:
-            self.tokens.record(values.input_tokens, series.input, context)
-        if values.output_tokens is not None:
-            self.tokens.record(values.output_tokens, series.output, context)
+    def record(self, waiting: Iterable[Values]) -> None:
+        """Add what calls have measured to the histograms."""
+        by_series: dict[Series, list[Values]] = {}
+        for values in waiting:
+            by_series.setdefault(values.series, []).append(values)
+        for series, calls in by_series.items():
+            labels = series.labels
+            durations = [(each.duration_s, each.span) for each in calls]
+            record_all(self.duration, durations, labels, SECONDS)
+            record_all(self.first_chunk, _stated(calls, "first_chunk_s"), labels, SECONDS)
+            record_all(self.tokens, _stated(calls, "input_tokens"), series.input, TOKENS)
+            record_all(self.tokens, _stated(calls, "output_tokens"), series.output, TOKENS)
+
+
+def _stated(calls: Iterable[Values], name: str) -> list[Value]:
+    stated = ((getattr(each, name), each.span) for each in calls)
+    return [(value, span) for value, span in stated if value is not None]
 
 
 _made: WeakKeyDictionary[metrics.MeterProvider, Instruments] = WeakKeyDictionary()

@@ -56,8 +56,8 @@ class Counting:
 
     Recording one histogram value costs the SDK about 10 µs, most of it to clean and hash ten
     labels. A call has three or four, so they wait in a short queue until a reader collects, and are
-    recorded in the reader's thread; a full queue records in the caller's. Counters are summed here
-    and observed.
+    recorded together in the reader's thread; a full queue records in the caller's. Counters are
+    summed here and observed.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class Counting:
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.append(values)
         else:
-            self._instruments.record(values)
+            self._instruments.record((values,))
 
     def _series(self, known: Mapping[str, Any]) -> Series:
-        values = tuple([known.get(name) for name in LIMITS])
+        values = tuple(map(known.get, LIMITS))
         series = self._by_values.get(values)
         if series is None:
             with self._lock:
@@ -191,13 +191,14 @@ class Counting:
         return found
 
     def _record_waiting(self, to: Instruments) -> None:
+        waiting = []
         # As many as there are now: calls that end meanwhile must not hold the reader for ever.
         for _ in range(len(self._waiting)):
             try:
-                values = self._waiting.popleft()
+                waiting.append(self._waiting.popleft())
             except IndexError:  # another reader collects at the same time
-                return
-            to.record(values)
+                break
+        to.record(waiting)
 
     def _forget(self) -> None:
         """After a fork: what the parent counted is the parent's to report."""

@@ -60,11 +60,14 @@ class Money:
     avoided: Decimal | None = None
     wasted: Decimal | None = None
     waste_reason: str | None = None
+    """Stands without `wasted` where something was paid for nothing, and nobody said how much."""
     reason: str | None = None
     """Why there is no amount (`tollspan.unpriced_reason`)."""
     doubt: str | None = None
     """Why the grade is not better (`tollspan.cost.grade_reason`)."""
     version: str = ""
+    quote: Quote | None = None
+    """What `derived` was counted by."""
 
     def attributes(self) -> dict[str, Any]:
         """As attributes of the owner span."""
@@ -86,9 +89,10 @@ class Money:
             own[semconv.COST_REPORTED] = float(rounded(self.reported))
         if self.avoided is not None:
             own[semconv.COST_AVOIDED] = float(rounded(self.avoided))
+        if self.waste_reason is not None:
+            own[semconv.WASTE_REASON] = self.waste_reason
         if self.wasted:
             own[semconv.COST_WASTED] = float(rounded(self.wasted))
-            own[semconv.WASTE_REASON] = self.waste_reason
         if self.doubt and self.amount is not None:
             own[semconv.GRADE_REASON] = self.doubt
         return own
@@ -123,9 +127,9 @@ def money(
         _grade(found, call, attempts)
     if found.amount is None:
         found.doubt = None
-    elif found.amount and not well(call):
-        status = call.get(semconv.STATUS)
-        if status != "blocked":
+    if not well(call) and (status := call.get(semconv.STATUS)) != "blocked":
+        spent = bool(found.amount) if found.amount is not None else _unseen(status, attempts)
+        if spent:
             found.wasted = found.amount
             found.waste_reason = "abandoned" if status in ("abandoned", "cancelled") else "error"
     return found
@@ -184,7 +188,7 @@ def _derive(
         found.reason = "inconsistent_usage"
         return
     found.amount = found.derived = amount
-    found.version = quote.version
+    found.version, found.quote = quote.version, quote
     found.grade, found.doubt = _trust(call, way, used, quote)
 
 
@@ -226,10 +230,22 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
 def _grade(found: Money, call: Attributes, attempts: Sequence[Attributes]) -> None:
     if found.grade != "derived":
         return
-    if call.get(semconv.STATUS) != "blocked" and not well(call):
+    # What a filter of the model stopped came whole; what a guardrail withheld is an error.
+    if not well(call) and (call.get(semconv.STATUS) != "blocked" or semconv.ERROR_TYPE in call):
         found.grade, found.doubt = "lower_bound", "partial_answer"
     elif len(attempts) > 1 and _lost(attempts):
         found.grade, found.doubt = "lower_bound", "attempt_lost"
+
+
+def _unseen(status: Any, attempts: Sequence[Attributes]) -> bool:
+    """Whether a model worked, as far as anybody can tell, for an answer that never came whole."""
+    if not attempts:
+        return bool(status == "abandoned")
+    code = status_of(attempts[-1])
+    if code is not None:
+        return code < 400
+    error = transport_error(attempts[-1])
+    return error is not None and not unsent(error)
 
 
 def _lost(attempts: Sequence[Attributes]) -> bool:

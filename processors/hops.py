@@ -58,6 +58,7 @@ def path(call: Attributes, attempts: Sequence[Attributes]) -> Path:
         _direct(found, provider, requested, answered)
     else:
         found = _through(call, reached, provider, requested, answered)
+    found.unreached = found.unreached or get(semconv.BLOCKED_STAGE) == "before"
     own = found.attributes
     if attempts:
         own[semconv.UPSTREAM_ATTEMPTS] = reached.count
@@ -120,7 +121,7 @@ def _through(
         answered=answered,
         reported=next((each.reported for each in passed if each.reported is not None), None),
         cache_hit=hit,
-        unreached=hit or call.get(semconv.BLOCKED_STAGE) == "before",
+        unreached=hit,
     )
     own = found.attributes
     final, maker = served or (answered if well(call) else None), None

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tollspan.config import Settings, settings
 
@@ -99,6 +99,8 @@ class Prices:
     def __init__(self, file: PriceFile | None = None) -> None:
         self._file = file
         self._quotes: dict[tuple[Asked, int], Quote] = {}
+        self.usual: dict[Any, Any] = {}
+        """What `usual` keeps of calls that were settled at these prices."""
 
     def quote(self, asked: Asked, start_ns: int | None = None) -> Quote:
         """The price for a call that started at `start_ns` (ns since the epoch; None is now)."""

@@ -1,4 +1,4 @@
-"""The internals of the OpenTelemetry SDK that the span processor needs, all in this module.
+"""The internals of the OpenTelemetry SDK that the span processor needs, but for `callspan`.
 
 An ended span is read-only, and processors run in the order they were added in; both are worked
 around here and nowhere else. Tested on the oldest and the newest SDK that we support.
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -27,7 +25,6 @@ __all__ = [
     "front_of",
     "hop_span",
     "rewritten",
-    "write",
 ]
 
 _SCOPE = InstrumentationScope(semconv.SCOPE, __version__)
@@ -122,38 +119,6 @@ def attempt_span(call: ReadableSpan, attempt: calls.Attempt) -> ReadableSpan:
         end_time=attempt.end_ns or call.end_time,
         instrumentation_scope=_SCOPE,
     )
-
-
-_CLEAN = frozenset({str, int, float, bool})
-
-
-def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
-    """`span.set_attributes(attributes)`, without cleaning each value a second time.
-
-    Ours are strings, numbers, booleans and lists of strings already; with anything else, with
-    limits on the span or on another SDK than we know, the span's own method does it.
-    """
-    bounded = getattr(span, "_attributes", None)
-    if (
-        type(bounded) is not BoundedAttributes
-        or bounded.max_value_len is not None
-        or (bounded.maxlen is not None and len(bounded._dict) + len(attributes) > bounded.maxlen)
-    ):
-        span.set_attributes(attributes)
-        return
-    clean = {}
-    for name, value in attributes.items():
-        if type(value) not in _CLEAN:
-            if type(value) is not list or not all(type(each) is str for each in value):
-                span.set_attributes(attributes)
-                return
-            value = tuple(value)
-        clean[name] = value
-    assert isinstance(span, Span)
-    with span._lock:
-        if span.end_time is None:
-            with bounded._lock:
-                bounded._dict.update(clean)
 
 
 def front_of(span: object) -> SpanProcessor | None:

@@ -15,8 +15,10 @@ from tollspan import semconv
 
 from .cost import FREE, Money, money
 from .hops import path
-from .prices import Prices, same_model
+from .prices import Prices, current, same_model
 from .tariff import total
+from .usage import counts
+from .usual import keep, kind_of
 from .waste import Inner, answering, besides, fell_back
 
 __all__ = ["Inner", "Settled", "settle"]
@@ -58,6 +60,13 @@ def settle(
     """
     if semconv.COST_ROLE in call:
         return _AS_IT_IS
+    kind = None
+    if not inner and start_ns is not None:
+        prices, used = prices or current(), counts(call)
+        kind = kind_of(call, attempts, used, start_ns)
+        usual = prices.usual.get(kind) if kind is not None else None
+        if usual is not None and (known := usual.settled(used)) is not None:
+            return Settled(known)
     answer = None
     if inner:
         answer = answering(call, inner) or inner[-1]
@@ -76,6 +85,8 @@ def settle(
         _add(cost, besides(call, inner), start_ns, prices)
         _note_fallback(own, inner)
     own.update(cost.attributes())
+    if kind is not None and prices is not None:
+        keep(prices.usual, kind, own, cost.quote)
     return Settled(own, way.hops)
 
 

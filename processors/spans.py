@@ -20,9 +20,10 @@ from . import attempts
 from .adoption import adopt, merged
 from .ancestry import Ancestry, outermost
 from .bounded import Bounded
+from .callspan import start_span, write
 from .foreign import scope_is_genai, states_usage
 from .ownership import owned, restated
-from .sdk import Pipeline, attempt_span, attributes_of, front_of, hop_span, rewritten, write
+from .sdk import Pipeline, attempt_span, attributes_of, front_of, hop_span, rewritten
 from .settle import Inner, settle
 
 __all__ = ["TollspanProcessor", "adopt_provider"]
@@ -63,7 +64,7 @@ class TollspanProcessor(SpanProcessor):
         """Settle the calls of this process, and name endpoints by the spans that are open."""
         calls.install(self)
         calls.adopts = True
-        calls.write_with(write)
+        calls.start_with(start_span, write)
         attribution.endpoint_of_framework = self._around.endpoint
 
     def uninstall(self) -> None:
@@ -73,7 +74,7 @@ class TollspanProcessor(SpanProcessor):
         if attribution.endpoint_of_framework == self._around.endpoint:
             attribution.endpoint_of_framework = attribution._endpoint_unknown
             calls.adopts = False
-            calls.write_with(None)
+            calls.start_with(None, None)
 
     # --- spans ----------------------------------------------------------------------------------
 
@@ -209,7 +210,8 @@ class TollspanProcessor(SpanProcessor):
             [_as_inner(each) for each in call.inner] if call.inner else (),
             start_ns=call.start_ns,
         )
-        call.hops = list(settled.hops)
+        if settled.hops:
+            call.hops = list(settled.hops)
         return settled.attributes
 
     def release(self, call: calls.OpenCall) -> None:

@@ -13,10 +13,25 @@ from fractions import Fraction
 
 from .usage import Counts
 
-__all__ = ["InconsistentUsage", "Tariff", "Tiered", "compiled", "rounded"]
+__all__ = [
+    "DEAREST",
+    "InconsistentUsage",
+    "Tariff",
+    "Tiered",
+    "compiled",
+    "nearest",
+    "rounded",
+    "total",
+]
 
 _SCALE = 18
 """Rates are integers of 10⁻¹⁸ USD: a price of 10⁻¹² USD per million tokens is still exact."""
+
+DEAREST = 10 ** (_SCALE + 6)
+"""A million USD, as `Tariff.total` counts: no call costs that."""
+
+_STEP, _STEPS = 1_000_000, 1_000_000_000_000
+"""Twelve decimals: what is left of the scale, and how many there are in a USD."""
 
 _CONTEXT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _TWELVE = Decimal("1e-12")
@@ -62,6 +77,16 @@ class Tariff:
         Raises:
             InconsistentUsage: a part is larger than its whole.
         """
+        total = self.total(counts)
+        if type(total) is int:
+            return _CONTEXT.scaleb(total, -_SCALE)
+        exact = Fraction(total)
+        return _CONTEXT.scaleb(
+            _CONTEXT.divide(Decimal(exact.numerator), Decimal(exact.denominator)), -_SCALE
+        )
+
+    def total(self, counts: Counts) -> int | Fraction:
+        """As `amount`, in 10⁻¹⁸ USD."""
         total = self.flat
         above = counts.get("input_tokens", 0)
         segment = 0
@@ -78,12 +103,7 @@ class Tariff:
                     raise InconsistentUsage(f"the parts of {unit} exceed it by {-count}")
                 left[unit] = count
                 total += rate * count
-        if type(total) is int:
-            return _CONTEXT.scaleb(total, -_SCALE)
-        exact = Fraction(total)
-        return _CONTEXT.scaleb(
-            _CONTEXT.divide(Decimal(exact.numerator), Decimal(exact.denominator)), -_SCALE
-        )
+        return total
 
 
 def compiled(
@@ -129,6 +149,14 @@ def _rate(price: Decimal, per: int) -> int | Fraction:
 def rounded(amount: Decimal) -> Decimal:
     """`amount` to 12 decimals of a USD, half to even: what spans carry and the ledger stores."""
     return amount.quantize(_TWELVE, context=_CONTEXT)
+
+
+def nearest(total: int) -> float:
+    """`float(rounded(amount))` of a `Tariff.total` that is whole, by integers alone."""
+    whole, rest = divmod(total, _STEP)
+    if rest * 2 > _STEP or (rest * 2 == _STEP and whole % 2):
+        whole += 1
+    return whole / _STEPS  # of two integers that is the float nearest to the exact quotient
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

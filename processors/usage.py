@@ -49,8 +49,12 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
     With `restated`, those that stand under `tollspan.restated.` count too.
     """
     found: Counts = {}
+    get = attributes.get
     for name, unit in UNITS:
-        if name in attributes and (value := _whole(attributes[name])) is not None:
+        stated = get(name)
+        if type(stated) is int and 0 <= stated <= _HUGEST:
+            found[unit] = stated
+        elif stated is not None and (value := _whole(stated)) is not None:
             found[unit] = value
     if restated:
         for name, unit in _RESTATED:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import Token
 from typing import Any, Self, TypeVar, cast
 
@@ -42,6 +42,7 @@ MAX_LENGTH = 256
 """Longest value kept, in characters: these become labels, columns and headers."""
 
 _KEY = context.create_key("tollspan-attribution")
+_NO_BLOCK: Mapping[str, str] = {}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -127,8 +128,8 @@ class attribute:
                     self._given[semconv.TAG_PREFIX + str(key)[:64]] = text
 
     def __enter__(self) -> Self:
-        entered = context.set_value(_KEY, {**_block(), **self._given})
-        self._tokens.append((context.attach(entered), entered))
+        entered, token = self._enter()
+        self._tokens.append((token, entered))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,16 +145,23 @@ class attribute:
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
+            entered, token = self._enter()  # by hand: `with` costs more than all the rest of this
+            try:
                 return function(*args, **kwargs)
+            finally:
+                _leave(token, entered)
 
         return cast(_F, inside)
+
+    def _enter(self) -> tuple[context.Context, Any]:
+        before = context.get_current()
+        entered = context.Context({**before, _KEY: {**_block_in(before), **self._given}})
+        return entered, context.attach(entered)
 
     @contextmanager
     def _again(self) -> Generator[None, None, None]:
         """A fresh entry of the same block: decorated functions run concurrently."""
-        entered = context.set_value(_KEY, {**_block(), **self._given})
-        token = context.attach(entered)
+        entered, token = self._enter()
         try:
             yield
         finally:
@@ -224,14 +232,16 @@ def _leave(token: Any, entered: context.Context) -> None:
     if context.get_current() is not entered:
         return
     if isinstance(token, Token):
-        with suppress(ValueError):
+        try:  # noqa: SIM105  (`suppress` costs as much as all the rest of this)
             token.var.reset(token)
+        except ValueError:
+            pass
     else:
         context.detach(token)
 
 
-def _block() -> Mapping[str, str]:
-    return cast("Mapping[str, str]", context.get_value(_KEY) or {})
+def _block_in(where: context.Context) -> Mapping[str, str]:
+    return cast("Mapping[str, str]", where.get(_KEY, _NO_BLOCK))
 
 
 def current() -> dict[str, str]:
@@ -239,13 +249,9 @@ def current() -> dict[str, str]:
 
     Without an endpoint from anywhere the key is absent: the call is untagged, nothing is invented.
     """
-    found = dict(_defaults())
-    for name, value in _incoming().items():
-        found[name] = value
-    block = _block()
-    if block:
-        found.update(block)
-    if semconv.ENDPOINT_TAG not in block and semconv.ENDPOINT_TAG not in _incoming():
+    incoming, block = _incoming(), _block_in(context.get_current())
+    found = {**_defaults(), **incoming, **block}
+    if semconv.ENDPOINT_TAG not in block and semconv.ENDPOINT_TAG not in incoming:
         endpoint = endpoint_of_framework()
         if endpoint and (text := _clean(semconv.ENDPOINT_TAG, endpoint)):
             found[semconv.ENDPOINT_TAG] = text

@@ -21,8 +21,9 @@ __all__ = [
     "install",
     "open_calls",
     "settler",
+    "start_span",
+    "start_with",
     "write",
-    "write_with",
 ]
 
 
@@ -128,18 +129,35 @@ adopts: bool = False
 span starts, and forwards that span with `call.attributes` when the call is released."""
 
 
+Start = Callable[[trace.Tracer, str, dict[str, Any], int], trace.Span]
+Write = Callable[[trace.Span, Mapping[str, Any]], None]
+
+
+def _start_span(
+    tracer: trace.Tracer, name: str, attributes: dict[str, Any], start_ns: int
+) -> trace.Span:
+    return tracer.start_span(
+        name, kind=trace.SpanKind.CLIENT, attributes=attributes, start_time=start_ns
+    )
+
+
 def _write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
     span.set_attributes(attributes)
 
 
-write: Callable[[trace.Span, Mapping[str, Any]], None] = _write
-"""Sets attributes of ours, known to be clean, on a live span; the processors put a faster one here."""
+start_span: Start = _start_span
+"""Starts the span of a call. The processors put a faster one here, on whose spans the given dict
+itself stands: what is known later reaches the span by being put into the dict."""
+
+write: Write = _write
+"""Sees to it that a live span carries all of a call's attributes, known to be clean."""
 
 
-def write_with(faster: Callable[[trace.Span, Mapping[str, Any]], None] | None) -> None:
-    """Set attributes with `faster` from now on; None is the span's own way."""
-    global write
-    write = faster if faster is not None else _write
+def start_with(start: Start | None, writing: Write | None) -> None:
+    """Start and write spans with these from now on; None is the SDK's own way."""
+    global start_span, write
+    start_span = start if start is not None else _start_span
+    write = writing if writing is not None else _write
 
 
 def install(new: Settler | None) -> None:
