@@ -7,9 +7,7 @@ to what leaves the process with the request.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, MutableMapping
-from random import Random
 from time import time, time_ns
 from typing import Any, Protocol
 
@@ -24,6 +22,7 @@ from tollspan.guard import quietly
 from . import _headers, _propagation
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY, entered
 from ._destinations import may_receive
+from ._ids import span_id
 
 __all__ = ["Flight", "close", "end", "install", "open_call", "uninstall"]
 
@@ -252,19 +251,12 @@ def _named_only(parent: trace.SpanContext) -> trace.Span:
     """A span that is nothing but its id, in the trace of `parent`."""
     own = trace.SpanContext(
         parent.trace_id,
-        _random.getrandbits(64) or 1,
+        span_id(),
         is_remote=False,
         trace_flags=parent.trace_flags,
         trace_state=parent.trace_state,
     )
     return trace.NonRecordingSpan(own)
-
-
-_random = Random()
-"""Our own: drawing from the global one would change the numbers that the application draws."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
 
 
 def open_call() -> OpenCall | None:

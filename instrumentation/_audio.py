@@ -11,6 +11,7 @@ from typing import Any
 
 from tollspan import semconv
 
+from ._last_usage import last_usage
 from ._read import Rule, count, members, number, some, take, text, true
 from ._spec import Attributes, Surface
 
@@ -72,22 +73,11 @@ def _response(answer: Any) -> Attributes:
     return found
 
 
-class _TranscriptFold:
-    """`transcript.text.done` states the usage."""
-
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        self._last: Any = None
-
-    def add(self, event: Any, /) -> None:
-        if members(event).get("usage") is not None:
-            self._last = event
-
-    def attributes(self) -> Attributes:
-        return _response(self._last)
-
-
 SPEECH = Surface("speech", request=_speech_request, response=_speech_response)
-TRANSCRIPTION = Surface("transcription", request=_request, response=_response, fold=_TranscriptFold)
+TRANSCRIPTION = Surface(
+    "transcription",
+    request=_request,
+    response=_response,
+    fold=last_usage(_response),  # `transcript.text.done` states it
+)
 TRANSLATION = Surface("translation", request=_request, response=_response)

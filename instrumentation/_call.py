@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
-from random import Random
 from time import monotonic, time_ns
 from typing import Any
 
@@ -18,6 +17,7 @@ from tollspan.guard import harmless, quietly
 from . import _attempts, _dropped
 from ._blocked import refusal, stopped
 from ._context import entered
+from ._ids import request_id
 from ._restated import counted_by_library, restated
 from ._spec import Attributes, Fold, Surface
 
@@ -26,9 +26,6 @@ __all__ = ["Call", "abandon_all"]
 _live: dict[int, Call] = {}
 """Calls that have not ended, by `id`. Taking a call out of it is the right to end it: `pop` is
 atomic, so of all threads that see an end only one writes it."""
-
-_random = Random()
-"""Our own: drawing from the global one would change the numbers that the application draws."""
 
 
 class Call(calls.OpenCall):
@@ -84,7 +81,8 @@ class Call(calls.OpenCall):
         with quietly:
             attributes.update(attribution.current())
         if semconv.REQUEST_ID not in attributes:
-            attributes[semconv.REQUEST_ID] = f"{_random.getrandbits(128):032x}"
+            with quietly:
+                attributes[semconv.REQUEST_ID] = request_id()
         if outer is not None:
             _belong(attributes, outer)
         if start_ns is None:
@@ -266,9 +264,8 @@ def _belong(attributes: dict[str, Any], outer: calls.OpenCall) -> None:
     while outer.outer is not None:
         outer = outer.outer
     attributes[semconv.COST_ROLE] = "restated"
-    attributes[semconv.REQUEST_ID] = outer.attributes.get(
-        semconv.REQUEST_ID, attributes[semconv.REQUEST_ID]
-    )
+    if semconv.REQUEST_ID in outer.attributes:
+        attributes[semconv.REQUEST_ID] = outer.attributes[semconv.REQUEST_ID]
     if owner := outer.span_id:
         attributes[semconv.OWNER_SPAN_ID] = f"{owner:016x}"
 
@@ -292,10 +289,9 @@ def _before_exit() -> None:
 
 
 def _after_fork() -> None:
-    """A child neither ends its parent's calls nor repeats its parent's request ids."""
+    """A child does not end its parent's calls."""
     _live.clear()
     calls.open_calls.clear()
-    _random.seed()
 
 
 if hasattr(os, "register_at_fork"):

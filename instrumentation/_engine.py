@@ -104,29 +104,16 @@ def _around_coroutine(
             call = opened(args, kwargs) if switch.on else None
         if call is None:
             return await original(*args, **kwargs)
-        with quietly:
-            call.enter()
-        try:
-            result = await original(*args, **kwargs)
-        except BaseException as error:
-            with quietly:
-                call.leave()
-            with quietly:
-                call.fail(error)
-            raise
-        with quietly:
-            call.leave()
-        with quietly:
-            result = _handed_on(result, call)
-        return result
+        return await _awaited(original(*args, **kwargs), call)
 
     return watched
 
 
-async def _awaited(coroutine: Any, call: Call, holder: Holder) -> Any:
-    """What a plain function returned to be awaited; `holder` ends the call if nobody does."""
+async def _awaited(coroutine: Any, call: Call, holder: Holder | None = None) -> Any:
+    """Runs `coroutine` as the call; where nobody did in time, `holder` has ended the call."""
     with quietly:
-        holder.let_go()
+        if holder is not None:
+            holder.let_go()
     with quietly:
         call.enter()
     try:

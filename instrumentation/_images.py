@@ -12,6 +12,7 @@ from typing import Any
 from tollspan import semconv
 
 from ._chat_completions import several
+from ._last_usage import last_usage
 from ._read import Rule, members, take, text, true
 from ._responses import read_usage
 from ._spec import Attributes, Surface
@@ -39,20 +40,6 @@ def _response(answer: Any) -> Attributes:
     return found
 
 
-class LastUsageFold:
-    """Events of which the last one that states usage is the answer."""
-
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        self._last: Any = None
-
-    def add(self, event: Any, /) -> None:
-        if members(event).get("usage") is not None:
-            self._last = event
-
-    def attributes(self) -> Attributes:
-        return _response(self._last)
-
-
-IMAGES = Surface("image_generation", request=_request, response=_response, fold=LastUsageFold)
+IMAGES = Surface(
+    "image_generation", request=_request, response=_response, fold=last_usage(_response)
+)

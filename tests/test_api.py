@@ -17,6 +17,7 @@ from tollspan import semconv
 from tollspan.collector.span import Event, Span
 from tollspan.local import LocalStack, queries
 from tollspan.local.server import TokenNeeded
+from tollspan.local.trace import _in_tree_order
 
 
 def words(text: str) -> set[str]:
@@ -217,6 +218,21 @@ def test_a_trace_is_a_tree_in_reading_order(stack: LocalStack) -> None:
     assert spans[8]["attempt"] == 2
     assert len(found["calls"]) == 1
     assert [each["role"] for each in found["calls"][0]["hops"]] == ["proxy", "router", "model"]
+
+
+def test_an_attempt_and_the_hops_that_answered_it_stand_as_the_request_went() -> None:
+    def row(span_id: str, parent_id: str, **attributes: int) -> dict[str, Any]:
+        return {
+            "span_id": span_id,
+            "parent_id": parent_id,
+            "time_ns": 7,
+            "attributes": {getattr(semconv, name): value for name, value in attributes.items()},
+        }
+
+    model, proxy = row("a", "call", HOP_INDEX=1), row("c", "call", HOP_INDEX=0)
+    rows = [model, row("b", "call", ATTEMPT=1), proxy, row("call", "")]
+
+    assert [each["span_id"] for each in _in_tree_order(rows)] == ["call", "b", "c", "a"]
 
 
 def test_status_says_where_everything_is_and_what_is_missing(stack: LocalStack) -> None:

@@ -20,7 +20,9 @@ import requests
 import wrapt
 from mirror import CLIENTS, Mirror, Reply, Send, open_call, watching
 from opentelemetry import context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tollspan.calls import current_call
@@ -268,3 +270,18 @@ def test_a_fault_of_ours_leaves_the_context_as_it_was(
         monkeypatch.undo()
         if name != "land":  # what puts it back is what broke
             assert context.get_current() is before
+
+
+def test_spans_exported_inside_a_call_are_no_attempts_of_it(send: Send) -> None:
+    """An exporter that sends each span as it ends does so from within the call."""
+    with Mirror(*[Reply(body=b"{}")] * 4) as collector, Mirror() as mirror:
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=collector.url)))
+        with watching(provider), open_call(provider) as call:
+            send(mirror.url)
+            provider.get_tracer("application").start_span("inside").end()
+        provider.shutdown()
+
+    assert len(collector.received) == 3  # the attempt, the span inside, the call
+    assert len(mirror.received) == 1
+    assert len(call.attempts) == 1
