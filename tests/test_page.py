@@ -345,8 +345,8 @@ def test_a_row_says_path_grade_waste_and_status_in_words(show: Show) -> None:
         def cell(number: int, name: str) -> Any:
             return page.locator(f'[data-id="call-{number:06d}"] .c-{name}')
 
-        chips = cell(2, "path").locator(".hop").all_inner_texts()
-        assert chips == ["app", "litellm", "openai/gpt-4o-mini"]
+        chips = ["app", "litellm", "openai/gpt-4o-mini"]
+        expect(cell(2, "path").locator(".hop")).to_have_text(chips)
         expect(cell(5, "path")).to_contain_text("fallback")
         expect(cell(6, "path")).to_contain_text("cache hit")
         expect(cell(7, "path")).to_contain_text("retry ×2")
@@ -437,13 +437,15 @@ def test_hostile_strings_stay_text_everywhere(show: Show, size: tuple[int, int])
             )
             assert heights in ([], [37])
         expect(page.locator(".row")).to_have_count(1)
-        assert page_data.IMAGE in page.locator(".row .c-endpoint").inner_text()
+        expect(page.locator(".row .c-endpoint")).to_contain_text(page_data.IMAGE)
 
 
 def test_marks_that_turn_text_around_are_shown_not_obeyed(show: Show) -> None:
     with PageApi(hostile(NOW)) as api:
         page = show(api).page
-        name = page.locator('[data-id="call-000904"] .c-endpoint .name').text_content() or ""
+        row = page.locator('[data-id="call-000904"]')
+        expect(row).to_have_count(1)
+        name = row.locator(".c-endpoint .name").text_content() or ""
         assert "\u202e" not in name and name.startswith("abc\ufffdgnp.exe")
 
 
