@@ -6,27 +6,22 @@ Importing this package imports neither an SDK nor any provider's module.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ._sdks import SDKS, Sdk
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ._record import record as record
-    from ._spec import Provider
 
 __all__ = ["PROVIDERS", "instrument", "record", "uninstrument"]
 
 _logger = logging.getLogger(__name__)
 
-PROVIDERS: Mapping[str, str] = {
-    "openai": "tollspan.instrumentation.openai",
-    "anthropic": "tollspan.instrumentation.anthropic",
-    "litellm": "tollspan.instrumentation.litellm",
-}
-"""Every provider SDK that can be watched, and the module that declares it."""
+PROVIDERS: Mapping[str, Sdk] = SDKS
+"""Every provider SDK that can be watched, by the name to write in `providers=[...]`."""
 
 
 def instrument(
@@ -53,51 +48,22 @@ def instrument(
 def _watched(name: str, tracer_provider: TracerProvider | None, asked: bool) -> bool:
     from ._patching import is_watched, watch
 
-    provider = _provider(name)
-    if is_watched(provider):
+    sdk = PROVIDERS[name]
+    if is_watched(sdk):
         return True
-    if (why := _missing(provider.requires)) is not None:
+    if (why := sdk.missing()) is not None:
         _logger.log(logging.WARNING if asked else logging.DEBUG, "%s: %s", name, why)
         return False
-    watch(provider, tracer_provider)
+    watch(sdk, tracer_provider)
     return True
-
-
-def _provider(name: str) -> Provider:
-    provider: Provider = import_module(PROVIDERS[name]).PROVIDER
-    return provider
-
-
-def _missing(requires: Iterable[str]) -> str | None:
-    """The first of `requires` (each `name` or `name >= 1.40`) that is not installed, in words.
-
-    OpenTelemetry's own check, which the entry points go through, takes 10 ms to import.
-    """
-    from importlib.metadata import PackageNotFoundError, version
-
-    for each in requires:
-        name, _, floor = (part.strip() for part in each.partition(">="))
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            return f"{name} is not installed"
-        if floor and _numbers(found) < _numbers(floor):
-            return f"{name} {found} is older than {floor}, the oldest that is supported"
-    return None
-
-
-def _numbers(version: str) -> list[int]:
-    """The release of `version`: `1.40.0rc1` is 1, 40, 0."""
-    return [int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0])]  # type: ignore[index]
 
 
 def uninstrument() -> None:
     """Restore every SDK to what it was."""
-    from ._patching import is_watched, unwatch
+    from ._patching import unwatch
 
-    for name in PROVIDERS:
-        if is_watched(_provider(name)):
-            unwatch(_provider(name))
+    for sdk in PROVIDERS.values():
+        unwatch(sdk)
 
 
 def __getattr__(name: str) -> Any:

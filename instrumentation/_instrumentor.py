@@ -6,6 +6,7 @@ and `tollspan.instrument()` does not need it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from functools import cache
 from typing import Any
@@ -15,46 +16,47 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
 )
 
 from . import _patching
-from ._spec import Provider
+from ._sdks import SDKS, Sdk
 
 __all__ = ["SdkInstrumentor", "instrumentor"]
 
 
 class SdkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Watches one provider's SDK while instrumented.
+    """Watches one SDK while instrumented.
 
     `instrument(tracer_provider=None)`: spans go to `tracer_provider`, or to the global one, also if
     that is set later. `uninstrument()` restores every attribute to the identical object.
     """
 
-    provider: Provider
+    sdk: Sdk
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return self.provider.requires
+        return self.sdk.requires
 
     @property
     def _is_instrumented_by_opentelemetry(self) -> bool:
-        return _patching.is_watched(self.provider)
+        return _patching.is_watched(self.sdk)
 
     @_is_instrumented_by_opentelemetry.setter
     def _is_instrumented_by_opentelemetry(self, _: bool) -> None:
         """The base class notes what it did; `tollspan.uninstrument()` may have undone it."""
 
     def _instrument(self, **kwargs: Any) -> None:
-        _patching.watch(self.provider, kwargs.get("tracer_provider"))
+        _patching.watch(self.sdk, kwargs.get("tracer_provider"))
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        _patching.unwatch(self.provider)
+        _patching.unwatch(self.sdk)
 
 
 @cache
-def instrumentor(provider_module: str) -> type[SdkInstrumentor]:
-    """The class that the entry point of a provider names: `provider_module` declares `PROVIDER`."""
-    from importlib import import_module
-
-    made = import_module(provider_module)
+def instrumentor(module: str) -> type[SdkInstrumentor]:
+    """The class that an SDK's entry point names: `module` of this package declares the SDK."""
     return type(
         "Instrumentor",
         (SdkInstrumentor,),
-        {"provider": made.PROVIDER, "__module__": provider_module, "__doc__": made.__doc__},
+        {
+            "sdk": SDKS[module.rpartition(".")[2]],
+            "__module__": module,
+            "__doc__": sys.modules[module].__doc__,
+        },
     )

@@ -22,6 +22,7 @@ from tollspan.guard import quietly
 
 from . import _attempts, _engine
 from ._chunks import watched_step, watched_step_async
+from ._sdks import Sdk
 from ._spec import Patch, Provider
 
 __all__ = ["is_watched", "patched", "tracer", "unwatch", "use", "watch"]
@@ -51,29 +52,38 @@ class _Place:
 
 
 class _Installation:
-    """The patches of one provider, from `instrument()` to `uninstrument()`."""
+    """The patches of one SDK, from `instrument()` to `uninstrument()`."""
 
-    def __init__(self, provider: Provider, tracer_provider: trace.TracerProvider | None) -> None:
-        self.provider = provider
+    def __init__(self, sdk: Sdk, tracer_provider: trace.TracerProvider | None) -> None:
+        self._sdk = sdk
+        self._provider: Provider
         self._tracer_provider = tracer_provider
         self._tracer = trace.get_tracer(semconv.SCOPE, __version__, tracer_provider)
         self._switch = _engine.Switch()
         self.places: list[_Place] = []
 
     def apply(self) -> None:
-        modules = [each.module for each in self.provider.patches]
-        modules += [each.module for each in self.provider.chunks]
-        for name in dict.fromkeys(modules):
-            wrapt.register_post_import_hook(self._imported, name)
+        wrapt.register_post_import_hook(self._arrived, self._sdk.package)
+
+    def _arrived(self, _: ModuleType) -> None:
+        """The SDK is there: now its declaration is worth importing."""
+        if not self._switch.on:
+            return
+        with quietly:
+            self._provider = self._sdk.provider()
+            modules = [each.module for each in self._provider.patches]
+            modules += [each.module for each in self._provider.chunks]
+            for name in dict.fromkeys(modules):
+                wrapt.register_post_import_hook(self._imported, name)
 
     def _imported(self, module: ModuleType) -> None:
         if not self._switch.on:
             return
-        for row in self.provider.patches:
+        for row in self._provider.patches:
             if row.module == module.__name__:
                 with quietly:
                     self._put(module, row.name, functools.partial(self._watch, row))
-        for chunks in self.provider.chunks:
+        for chunks in self._provider.chunks:
             if chunks.module == module.__name__:
                 for step, watched in (
                     ("__next__", watched_step),
@@ -85,7 +95,7 @@ class _Installation:
 
     def _watch(self, row: Patch, original: Callable[..., Any]) -> Callable[..., Any]:
         return _engine.watching(
-            original, self.provider, row.surface, self._tracer, self._tracer_provider, self._switch
+            original, self._provider, row.surface, self._tracer, self._tracer_provider, self._switch
         )
 
     def _put(self, module: ModuleType, path: str, made: Callable[[Any], Any]) -> None:
@@ -110,7 +120,7 @@ class _Installation:
 
 
 _installations: dict[str, _Installation] = {}
-"""By the name of the provider."""
+"""By the name of the SDK."""
 _tracer: trace.Tracer | None = None
 
 
@@ -134,25 +144,26 @@ def patched() -> list[str]:
     )
 
 
-def watch(provider: Provider, tracer_provider: trace.TracerProvider | None) -> None:
-    """Watch the SDK of `provider` from now on; once it is watched, do nothing."""
-    if provider.name in _installations:
+def watch(sdk: Sdk, tracer_provider: trace.TracerProvider | None) -> None:
+    """Watch `sdk` from now on; once it is watched, do nothing."""
+    if sdk.name in _installations:
         return
     use(tracer_provider)
-    installation = _installations[provider.name] = _Installation(provider, tracer_provider)
+    installation = _installations[sdk.name] = _Installation(sdk, tracer_provider)
     with quietly:
         _attempts.install(tracer_provider)
     installation.apply()
 
 
-def unwatch(provider: Provider) -> None:
-    """Restore every attribute of the SDK to the identical object."""
-    if (installation := _installations.pop(provider.name, None)) is not None:
-        installation.remove()
+def unwatch(sdk: Sdk) -> None:
+    """Restore every attribute of the SDK to the identical object; of one unwatched, do nothing."""
+    if (installation := _installations.pop(sdk.name, None)) is None:
+        return
+    installation.remove()
     if not _installations:
         with quietly:
             _attempts.uninstall()
 
 
-def is_watched(provider: Provider) -> bool:
-    return provider.name in _installations
+def is_watched(sdk: Sdk) -> bool:
+    return sdk.name in _installations

@@ -35,6 +35,8 @@ class Surface:
     request: Callable[[Mapping[str, Any]], Attributes]
     response: Callable[[Any], Attributes]
     fold: Callable[[], Fold] | None = None
+    tells_usage_asked: bool = False
+    """A stream states its usage only where `stream_options.include_usage` asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,16 @@ def _unnamed(client: Any) -> str | None:
     return None
 
 
+def _nowhere(given: Mapping[str, Any]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """A provider SDK: the whole of what the engine needs to know about it."""
 
     name: str
     """Value of `gen_ai.provider.name` where neither host nor client says otherwise."""
-    requires: Sequence[str]
-    """Supported SDK versions, as PEP 508 requirements."""
     patches: Sequence[Patch]
     chunks: Sequence[Chunks] = ()
     paths: Mapping[str, Surface] = field(default_factory=dict)
@@ -80,3 +84,5 @@ class Provider:
     """Patterns of whole paths whose group `model` is the model, for requests that carry it there."""
     named: Callable[[Any], str | None] = _unnamed
     """Provider name of a client object, where its class knows better than the host."""
+    base_url: Callable[[Mapping[str, Any]], str | None] = _nowhere
+    """Address that a watched function with a surface asks, from its arguments, `self` included."""

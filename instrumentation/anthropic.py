@@ -28,8 +28,6 @@ def _named(client: Any) -> str | None:
 
 PROVIDER = Provider(
     name="anthropic",
-    # Before 0.45 `.stream()` threw away the stream that `request` returned and read its body itself.
-    requires=("anthropic >= 0.45",),
     patches=(
         Patch("anthropic._base_client", "SyncAPIClient.request"),
         Patch("anthropic._base_client", "AsyncAPIClient.request"),

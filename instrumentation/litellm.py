@@ -186,7 +186,6 @@ EMBEDDING = Surface("embeddings", request=_embeddings_request, response=_embeddi
 
 PROVIDER = Provider(
     name="litellm",
-    requires=("litellm >= 1.60",),
     # The package's own names, through which users and the Router call. Inside `litellm.main` the
     # functions call one another by other names, so one call is not seen twice.
     patches=(

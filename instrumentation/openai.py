@@ -28,7 +28,6 @@ def _named(client: Any) -> str | None:
 
 PROVIDER = Provider(
     name="openai",
-    requires=("openai >= 1.40",),
     patches=(
         Patch("openai._base_client", "SyncAPIClient.request"),
         Patch("openai._base_client", "AsyncAPIClient.request"),

@@ -13,10 +13,11 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from tollspan.guard import quietly
+from tollspan.instrumentation import PROVIDERS
 
 __all__ = ["SDKS", "forget", "when_imported"]
 
-SDKS = frozenset({"openai", "anthropic", "litellm"})
+SDKS = frozenset(sdk.package for sdk in PROVIDERS.values())
 
 _actions: list[Callable[[], None]] = []
 

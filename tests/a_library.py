@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tollspan.instrumentation._chat_completions import CHAT
 from tollspan.instrumentation._instrumentor import SdkInstrumentor
+from tollspan.instrumentation._sdks import Sdk
 from tollspan.instrumentation._spec import Chunks, Patch, Provider
 
 library = ModuleType("a_library")
@@ -72,13 +73,16 @@ def stream(model: str) -> Stream:
 ROWS = ("ask", "ask_async", "ask_later", "pieces", "pieces_async", "stream")
 
 
+PROVIDER = Provider(
+    name="a_library",
+    patches=[Patch("a_library", name, CHAT) for name in ROWS],
+    chunks=[Chunks("a_library", "Stream")],
+)
+
+
 class Instrumentor(SdkInstrumentor):
-    provider = Provider(
-        name="a_library",
-        requires=("openai",),  # something that is installed
-        patches=[Patch("a_library", name, CHAT) for name in ROWS],
-        chunks=[Chunks("a_library", "Stream")],
-    )
+    # It requires something that is installed.
+    sdk = Sdk("a_library", "a_library", ("openai",), "A library", "all", module=__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +90,7 @@ def watched(provider: TracerProvider, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setitem(sys.modules, "a_library", library)
     for name in (*ROWS, "Stream"):
         setattr(library, name, globals()[name])
+    library.PROVIDER = PROVIDER  # type: ignore[attr-defined]
     library.answer = lambda model: sdks.CHAT_BODY  # type: ignore[attr-defined]
     library.stream_of = lambda model: Stream(sdks.CHAT_EVENTS)  # type: ignore[attr-defined]
     steps = vars(Stream)["__next__"], vars(Stream)["__anext__"]

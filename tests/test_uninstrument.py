@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anthropic._base_client
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tollspan import instrumentation
 from tollspan.instrumentation import _instrumentor, _patching
+from tollspan.instrumentation._sdks import Sdk
 from tollspan.instrumentation._spec import Patch, Provider
 from tollspan.instrumentation.openai import Instrumentor
 
@@ -138,7 +140,7 @@ def test_a_provider_that_is_not_installed_is_left_out(
     provider: TracerProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Absent(_instrumentor.SdkInstrumentor):
-        provider = Provider("absent", ("no-such-sdk >= 1",), (Patch("no_such_sdk", "call"),))
+        sdk = Sdk("absent", "no_such_sdk", ("no-such-sdk >= 1",), "Absent", "nothing")
 
     with pytest.raises(DependencyConflictError):  # what `opentelemetry-instrument` asks for
         Absent().instrument(raise_exception_on_conflict=True)
@@ -155,10 +157,14 @@ def test_an_unknown_provider_is_a_sentence() -> None:
 
 
 def test_a_method_that_an_sdk_does_not_have_is_a_warning_and_no_error(
-    provider: TracerProvider, caplog: pytest.LogCaptureFixture
+    provider: TracerProvider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Partly(_instrumentor.SdkInstrumentor):
-        provider = Provider("partly", ("openai",), (Patch("openai._base_client", "Gone.request"),))
+        sdk = Sdk("partly", "openai", ("openai",), "Partly", "nothing", module="declared_partly")
+
+    declared = ModuleType("declared_partly")
+    declared.PROVIDER = Provider("partly", (Patch("openai._base_client", "Gone.request"),))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "declared_partly", declared)
 
     Partly().instrument(tracer_provider=provider)
     Partly().uninstrument()
@@ -224,7 +230,7 @@ print([name for name in sys.modules if name.partition(".")[0] in ("openai", "ant
     "httpx2", "wrapt") or name.startswith(("opentelemetry.sdk", "tollspan.instrumentation."))])
 """
 
-    assert run(program).strip() == "[]"
+    assert run(program).strip() == "['tollspan.instrumentation._sdks']"
 
 
 @pytest.mark.slow
