@@ -1,4 +1,4 @@
-"""Writes the generated tables of the docs from the code; `--check` fails where they differ.
+"""Writes the generated tables of docs and pyproject.toml from the code; `--check` fails where they differ.
 
 python .ci/tables.py [--check]
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tollspan import semconv
 from tollspan.config import Settings
+from tollspan.instrumentation import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,17 +66,51 @@ def bench() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"attributes": attributes, "bench": bench, "settings": settings}
-PAGES = ["README.md", "docs/attributes.md", "docs/settings.md"]
+def providers() -> str:
+    """Every SDK that is watched, as a Markdown table."""
+    rows = ["| SDK | versions | watched |", "|---|---|---|"]
+    for sdk in PROVIDERS.values():
+        versions = ", ".join(f"`{each}`" for each in sdk.requires)
+        rows.append(f"| {sdk.title} | {versions} | {sdk.covers} |")
+    return "\n".join(rows)
+
+
+def entry_points() -> str:
+    """An instrumentor for each SDK, so that each can be switched off by its name."""
+    return "\n".join(
+        f'tollspan_{name} = "tollspan.instrumentation.{name}:Instrumentor"' for name in PROVIDERS
+    )
+
+
+def extras() -> str:
+    """An extra for each SDK: installs no more than the SDK, at a version that is watched."""
+    return "\n".join(
+        f"{name.replace('_', '-')} = {json.dumps([each.replace(' ', '') for each in sdk.requires])}"
+        for name, sdk in PROVIDERS.items()
+    )
+
+
+TABLES = {
+    "attributes": attributes,
+    "bench": bench,
+    "entry_points": entry_points,
+    "extras": extras,
+    "providers": providers,
+    "settings": settings,
+}
+PAGES = ["README.md", "docs/attributes.md", "docs/settings.md", "pyproject.toml"]
 
 
 def filled(text: str) -> str:
-    """`text` with what stands between `<!-- table NAME -->` and `<!-- end -->` made anew."""
+    """`text` with what stands between `table NAME` and `end` made anew, both in comments of
+    Markdown (`<!-- end -->`) or of TOML (`# end`)."""
 
     def table(match: re.Match[str]) -> str:
-        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+        return f"{match[1]}{TABLES[match[2]]()}\n{match[3]}"
 
-    return re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", table, text, flags=re.DOTALL)
+    return re.sub(
+        r"((?:<!--|#) table (\w+)(?: -->)?\n).*?((?:<!--|#) end\b)", table, text, flags=re.DOTALL
+    )
 
 
 def main() -> int:
