@@ -32,7 +32,18 @@ def start() -> None:
     """Start what waits, if anything does. To be called last: the thread competes for the CPU with
     whoever called."""
     if _jobs:
+        with quietly:
+            _import_whole()
         threading.Thread(target=_work, name="tollspan-warm", daemon=True).start()
+
+
+def _import_whole() -> None:
+    """Import here what others look up in `sys.modules`, where a half-imported module would do harm.
+
+    genai-prices imports httpx2, and openai 2 asks that module for its `Client` if it is there:
+    https://github.com/openai/openai-python/blob/main/src/openai/_httpx2.py
+    """
+    import httpx2  # noqa: F401
 
 
 def _work() -> None:
