@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._sdks import SDKS, Sdk
+from ._sdks import SDKS, Sdk, installed_versions
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -42,17 +42,21 @@ def instrument(
     from ._patching import use
 
     use(tracer_provider)
-    return [name for name in chosen if _watched(name, tracer_provider, providers is not None)]
+    installed = installed_versions()
+    level = logging.DEBUG if providers is None else logging.WARNING
+    return [name for name in chosen if _watched(name, tracer_provider, installed, level)]
 
 
-def _watched(name: str, tracer_provider: TracerProvider | None, asked: bool) -> bool:
+def _watched(
+    name: str, tracer_provider: TracerProvider | None, installed: Mapping[str, str], level: int
+) -> bool:
     from ._patching import is_watched, watch
 
     sdk = PROVIDERS[name]
     if is_watched(sdk):
         return True
-    if (why := sdk.missing()) is not None:
-        _logger.log(logging.WARNING if asked else logging.DEBUG, "%s: %s", name, why)
+    if (why := sdk.missing(installed)) is not None:
+        _logger.log(level, "%s: %s", name, why)
         return False
     watch(sdk, tracer_provider)
     return True
