@@ -8,8 +8,8 @@
         client.chat.completions.create(model="gpt-4o-mini", messages=[...])
         assert [answer.status for answer in chaos.log] == [429, 200]
 
-It speaks OpenAI chat completions, responses and embeddings and Anthropic messages, plain and
-streamed, from the standard library alone. Its log says what was answered and what a provider would
+It speaks OpenAI chat completions, responses, completions, embeddings and moderations and Anthropic
+messages, plain and streamed, from the standard library alone. Its log says what was answered and what a provider would
 bill for it. In pytest the fixture `chaos` is such a server. `python -m tollspan.chaos` runs one.
 
 The names are loaded when they are first used: the pytest plugin lives in this package and is
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .steps import repeat as repeat
     from .steps import slow as slow
     from .steps import status as status
+    from .steps import verdict as verdict
     from .truth import bill as bill
 
 _HOME = {
@@ -52,6 +53,7 @@ _HOME = {
     "repeat": "steps",
     "slow": "steps",
     "status": "steps",
+    "verdict": "steps",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "repeat",
     "slow",
     "status",
+    "verdict",
 ]
 
 

@@ -17,14 +17,20 @@ def service_tier(reply: Reply) -> str:
     return reply.service_tier or "default"
 
 
+def finish(reply: Reply) -> str:
+    return "tool_calls" if reply.tool_calls and reply.finish == "stop" else reply.finish
+
+
 def body(reply: Reply) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": reply.text,
+        "content": reply.text if reply.pieces else None,
         "refusal": None,
         "annotations": [],
     }
-    choice = {"message": message, "logprobs": None, "finish_reason": reply.finish}
+    if reply.tool_calls:
+        message["tool_calls"] = [_tool_call(*each) for each in reply.tool_calls]
+    choice = {"message": message, "logprobs": None, "finish_reason": finish(reply)}
     return {
         **_head(reply, "chat.completion"),
         "choices": [{"index": index, **choice} for index in range(_choices(reply))],
@@ -38,8 +44,8 @@ def events(reply: Reply) -> list[Event]:
     asked = isinstance(options, dict) and options.get("include_usage") is True
     head = _head(reply, "chat.completion.chunk")
 
-    def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def chunk(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         made = {**head, "choices": [choice]}
         return {**made, "usage": None} if asked else made
 
@@ -48,7 +54,15 @@ def events(reply: Reply) -> list[Event]:
     found = [Event(chunk(index, start)) for index in indexes]
     for piece in reply.pieces:
         found += [Event(chunk(index, {"content": piece}), piece=index == 0) for index in indexes]
-    found += [Event(chunk(index, {}, reply.finish)) for index in indexes]
+    for place, (call, name, given) in enumerate(reply.tool_calls):
+        opened = {"index": place, **_tool_call(call, name, "")}
+        filled = {"index": place, "function": {"arguments": given}}
+        for delta in (opened, filled):
+            found += [
+                Event(chunk(index, {"tool_calls": [delta]}), piece=index == 0 and delta is filled)
+                for index in indexes
+            ]
+    found += [Event(chunk(index, {}, finish(reply))) for index in indexes]
     if asked:
         found.append(Event({**head, "choices": [], "usage": usage(reply)}))
     return [*found, Event("[DONE]")]
@@ -83,6 +97,10 @@ def usage(reply: Reply) -> dict[str, Any]:
     if reply.cost is not None:
         found["cost"] = float(reply.cost)
     return found
+
+
+def _tool_call(call: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": call, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _head(reply: Reply, kind: str) -> dict[str, Any]:

@@ -92,7 +92,10 @@ class Exchange:
 
     # --- the log ----------------------------------------------------------------------------------
     def _bill(self, sent: int | None) -> None:
-        """The answer is a good one; `sent` pieces of a stream are out, None: all of it."""
+        """The answer is a good one; `sent` pieces of a stream are out, None: all of it.
+
+        Moderations are free.
+        """
         answer, reply = self._answer, self._reply
         answer.status = self._step.code
         answer.model_served = reply.model
@@ -100,10 +103,10 @@ class Exchange:
         answer.service_tier = self._wire.service_tier(reply)
         used = reply.usage
         if sent is not None and answer.stream:
-            used = used.cut(sent, len(reply.pieces))
+            used = used.cut(sent, reply.parts)
             answer.chunks = sent
-        answer.usage = used.as_dict()
-        whole = sent is None or sent == len(reply.pieces) or not answer.stream
+        answer.usage = None if answer.api == "moderations" else used.as_dict()
+        whole = sent is None or sent == reply.parts or not answer.stream
         answer.cost = reply.cost if whole else None
 
     # --- whole bodies -----------------------------------------------------------------------------
@@ -149,7 +152,7 @@ class Exchange:
 
     def _scripted(self, events: list[Event]) -> Iterator[bytes]:
         """The answer's events until the step cuts it; what is out is billed as it leaves."""
-        step, sent, pieces = self._step, 0, len(self._reply.pieces)
+        step, sent, pieces = self._step, 0, self._reply.parts
         last = min(step.after_chunks or 0, pieces) if step.cut else None
         for event in events:
             if last is not None and sent >= last and (event.piece or sent == pieces):
@@ -181,7 +184,7 @@ class Exchange:
             else:
                 named = chunk.get("type") if isinstance(chunk, dict) else None
                 yield _framed(Event(chunk, named if isinstance(named, str) else ""))
-        if self._step.done and self._answer.api == "chat_completions":
+        if self._step.done and self._answer.api in ("chat_completions", "completions"):
             yield _framed(Event("[DONE]"))
 
     # --- the end ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _chat, _embeddings, _messages, _responses
+from . import _chat, _completions, _embeddings, _messages, _moderations, _responses
 from ._exchange import Exchange, Left
 from ._reply import input_tokens, reply
 from ._wire import Wire, anthropic_error, openai_error
@@ -31,17 +31,24 @@ LOG_PATH = "/__chaos__/log"
 
 _PATH = re.compile(
     r"(?:/openai)?(?:/v1)?(?:/deployments/(?P<deployment>[^/]+))?"
-    r"/(?P<api>chat/completions|responses|embeddings|messages/count_tokens|messages)"
+    r"/(?P<api>chat/completions|completions|responses|embeddings|moderations"
+    r"|messages/count_tokens|messages)"
 )
 """Azure puts the deployment in the path: `/openai/deployments/NAME/chat/completions`."""
 
 _APIS: dict[str, tuple[str, Wire]] = {
     "chat/completions": ("chat_completions", _chat),
+    "completions": ("completions", _completions),
+    "moderations": ("moderations", _moderations),
     "responses": ("responses", _responses),
     "embeddings": ("embeddings", _embeddings),
     "messages": ("messages", _messages),
     "messages/count_tokens": ("count_tokens", _messages),
 }
+
+
+_MODELS = {"moderations": "omni-moderation-latest"}
+"""What answers where the request need not name a model."""
 
 
 class Server:
@@ -165,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = _parsed(body)
         if request is None:
             return self._refuse(self._answer(api), 400, "The body is not a JSON object.")
-        request.setdefault("model", found["deployment"])
+        request.setdefault("model", found["deployment"] or _MODELS.get(api))
         model = request["model"]
         if not isinstance(model, str) or not model:
             return self._refuse(self._answer(api), 400, "You must provide a model parameter.")

@@ -6,6 +6,7 @@ else in this package it is all input.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +27,8 @@ def service_tier(reply: Reply) -> str:
 def body(reply: Reply) -> dict[str, Any]:
     return {
         **_head(reply),
-        "content": [{"type": "text", "text": reply.text}],
-        "stop_reason": _STOP[reply.finish],
+        "content": [*_text(reply), *(_tool_use(*each) for each in reply.tool_calls)],
+        "stop_reason": _stop_reason(reply),
         "usage": {**_input_usage(reply), **_output_usage(reply)},
     }
 
@@ -39,9 +40,8 @@ def events(reply: Reply) -> list[Event]:
         "stop_reason": None,
         "usage": {**_input_usage(reply), "output_tokens": 1},
     }
-    block = {"type": "text", "text": ""}
     end = {
-        "delta": {"stop_reason": _STOP[reply.finish], "stop_sequence": None},
+        "delta": {"stop_reason": _stop_reason(reply), "stop_sequence": None},
         "usage": {
             **{key: value for key, value in _input_usage(reply).items() if key in _REPEATED},
             **_output_usage(reply),
@@ -49,17 +49,8 @@ def events(reply: Reply) -> list[Event]:
     }
     found: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": block},
         {"type": "ping"},
-        *(
-            {
-                "type": "content_block_delta",
-                "index": 0,
-                "delta": {"type": "text_delta", "text": piece},
-            }
-            for piece in reply.pieces
-        ),
-        {"type": "content_block_stop", "index": 0},
+        *_blocks(reply),
         {"type": "message_delta", **end},
         {"type": "message_stop"},
     ]
@@ -67,6 +58,43 @@ def events(reply: Reply) -> list[Event]:
         Event(data, str(data["type"]), piece=data["type"] == "content_block_delta")
         for data in found
     ]
+
+
+def _stop_reason(reply: Reply) -> str:
+    return "tool_use" if reply.tool_calls and reply.finish == "stop" else _STOP[reply.finish]
+
+
+def _text(reply: Reply) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": reply.text}] if reply.pieces else []
+
+
+def _tool_use(call: str, name: str, given: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(given)
+    except ValueError:
+        arguments = {}
+    return {"type": "tool_use", "id": f"toolu_{call}", "name": name, "input": arguments}
+
+
+def _blocks(reply: Reply) -> list[dict[str, Any]]:
+    """The events of each content block: opened, each piece, closed."""
+    found: list[dict[str, Any]] = []
+
+    def block(opened: dict[str, Any], deltas: list[dict[str, Any]], index: int) -> None:
+        where = {"index": index}
+        found.append({"type": "content_block_start", **where, "content_block": opened})
+        found.extend({"type": "content_block_delta", **where, "delta": delta} for delta in deltas)
+        found.append({"type": "content_block_stop", **where})
+
+    if reply.pieces:
+        pieces: list[dict[str, Any]] = [
+            {"type": "text_delta", "text": each} for each in reply.pieces
+        ]
+        block({"type": "text", "text": ""}, pieces, 0)
+    for index, (call, name, given) in enumerate(reply.tool_calls, bool(reply.pieces)):
+        opened = {**_tool_use(call, name, ""), "input": {}}
+        block(opened, [{"type": "input_json_delta", "partial_json": given}], index)
+    return found
 
 
 def error(code: int, fields: Mapping[str, Any], request_id: str) -> dict[str, Any]:

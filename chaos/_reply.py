@@ -69,6 +69,8 @@ class Reply:
     model: str
     request: Mapping[str, Any]
     pieces: tuple[str, ...]
+    tool_calls: tuple[tuple[str, str, str], ...]
+    """Id, name, arguments as JSON text."""
     usage: Usage
     finish: str
     service_tier: str | None
@@ -78,10 +80,15 @@ class Reply:
     def text(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def parts(self) -> int:
+        """In how many pieces a stream brings it: those of the text, and one for each tool call."""
+        return len(self.pieces) + len(self.tool_calls)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event; `piece` is true where it carries a piece of the text."""
+    """One server-sent event; `piece` is true where it carries a piece of the answer."""
 
     data: Any
     name: str = ""
@@ -96,6 +103,7 @@ def reply(step: Step, request: Mapping[str, Any], token: str, created_s: int) ->
     finish = step.finish
     if step.output_tokens is None and limit is not None and used.output_tokens == limit:
         finish = "length" if finish == "stop" else finish
+    called = enumerate(step.tool_calls)
     asked = str(request["model"])
     return Reply(
         token=token,
@@ -103,6 +111,7 @@ def reply(step: Step, request: Mapping[str, Any], token: str, created_s: int) ->
         model=step.model or DATED.get(asked, asked),
         request=request,
         pieces=_pieces(step, request, used, seed),
+        tool_calls=tuple((f"call_{token}{n}", name, given) for n, (name, given) in called),
         usage=used,
         finish=finish,
         service_tier=step.service_tier,
@@ -116,7 +125,16 @@ def input_tokens(request: Mapping[str, Any]) -> int:
     return max(1, len(json.dumps(read, sort_keys=True)) // 4)
 
 
-_READ = ("messages", "input", "instructions", "system", "tools", "response_format", "text")
+_READ = (
+    "messages",
+    "prompt",
+    "input",
+    "instructions",
+    "system",
+    "tools",
+    "response_format",
+    "text",
+)
 
 
 def _seed(request: Mapping[str, Any]) -> int:
@@ -148,6 +166,8 @@ def _usage(step: Step, request: Mapping[str, Any], seed: int) -> Usage:
 
 def _pieces(step: Step, request: Mapping[str, Any], used: Usage, seed: int) -> tuple[str, ...]:
     text = step.text
+    if text is None and step.tool_calls:
+        return ()
     if text is None:
         text = _asked_for_json(request)
     if text is None:

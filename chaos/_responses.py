@@ -25,7 +25,11 @@ def body(reply: Reply) -> dict[str, Any]:
         **_head(reply),
         "status": "incomplete" if reason else "completed",
         "incomplete_details": {"reason": reason} if reason else None,
-        "output": [*_reasoning(reply), _message(reply, "incomplete" if reason else "completed")],
+        "output": [
+            *_reasoning(reply),
+            *([_message(reply, "incomplete" if reason else "completed")] if reply.pieces else []),
+            *(_function_call(*each) for each in reply.tool_calls),
+        ],
         "usage": usage(reply),
     }
 
@@ -40,7 +44,11 @@ def events(reply: Reply) -> list[Event]:
         for step in ("added", "done"):
             place = {"type": f"response.output_item.{step}", "output_index": 0, "item": item}
             found.append((place, False))
-    found += _text(reply, index=len(_reasoning(reply)))
+    first = len(_reasoning(reply))
+    if reply.pieces:
+        found += _text(reply, first)
+    for index, each in enumerate(reply.tool_calls, first + bool(reply.pieces)):
+        found += _called(index, *each)
     final = body(reply)
     found.append(({"type": f"response.{final['status']}", "response": final}, False))
     return [
@@ -73,6 +81,21 @@ def _text(reply: Reply, index: int) -> list[tuple[dict[str, Any], bool]]:
         *((data, False) for data in opened),
         *((data, True) for data in pieces),
         *((data, False) for data in closed),
+    ]
+
+
+def _called(index: int, call: str, name: str, given: str) -> list[tuple[dict[str, Any], bool]]:
+    """The events of a function call: opened, its arguments, closed."""
+    item = _function_call(call, name, given)
+    opened = {**item, "arguments": "", "status": "in_progress"}
+    where = {"output_index": index, "item_id": item["id"]}
+    kind = "response.function_call_arguments"
+    done = {"type": f"{kind}.done", **where, "arguments": given, "name": name}
+    return [
+        ({"type": "response.output_item.added", "output_index": index, "item": opened}, False),
+        ({"type": f"{kind}.delta", **where, "delta": given}, True),
+        (done, False),
+        ({"type": "response.output_item.done", "output_index": index, "item": item}, False),
     ]
 
 
@@ -113,6 +136,17 @@ def _message(reply: Reply, status: str) -> dict[str, Any]:
         "status": status,
         "role": "assistant",
         "content": [part],
+    }
+
+
+def _function_call(call: str, name: str, given: str) -> dict[str, Any]:
+    return {
+        "id": f"fc_{call}",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": call,
+        "name": name,
+        "arguments": given,
     }
 
 

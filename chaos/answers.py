@@ -24,7 +24,8 @@ class Answer:
     """When the request was read, seconds since the epoch."""
     path: str
     api: str
-    """`chat_completions`, `responses`, `embeddings`, `messages`, `count_tokens`; or `` (unknown)."""
+    """`chat_completions`, `completions`, `responses`, `embeddings`, `moderations`, `messages`,
+    `count_tokens`; or `` (unknown)."""
     model_asked: str | None
     stream: bool
     headers: Mapping[str, str]

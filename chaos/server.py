@@ -19,7 +19,8 @@ __all__ = ["Chaos"]
 
 
 class Chaos:
-    """A local provider: OpenAI chat completions, responses and embeddings, Anthropic messages.
+    """A local provider: OpenAI's chat completions, responses, completions, embeddings and
+    moderations, Anthropic's messages.
 
     A context manager; or `start()` and `close()`. Answers many connections at once. Requests take
     the next step of the script for their model, else of the general script, else of `mix`, else

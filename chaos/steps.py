@@ -6,6 +6,7 @@ A step has three independent sides: how long it waits, what it answers, and wher
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -23,6 +24,7 @@ __all__ = [
     "repeat",
     "slow",
     "status",
+    "verdict",
 ]
 
 Cut = Literal["", "disconnect", "error", "hang"]
@@ -40,6 +42,8 @@ class Step:
     """More response headers; they win over the usual ones."""
     # --- the answer; None: worked out from the request
     text: str | None = None
+    tool_calls: tuple[tuple[str, str], ...] = ()
+    """Name and arguments, as JSON text."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int = 0
@@ -68,6 +72,7 @@ class Step:
 def ok(
     *,
     text: str | None = None,
+    tool_calls: Sequence[tuple[str, Mapping[str, Any] | str]] = (),
     input_tokens: int | None = None,
     output_tokens: int | None = None,
     cached_tokens: int = 0,
@@ -87,6 +92,8 @@ def ok(
     counts again.
 
     Args:
+        tool_calls: name and arguments of each tool that the model asks for; arguments as text are
+            sent as they stand. Without `text` the answer then has none.
         input_tokens: all input, cached and cache writes included, on either wire; where the wire
             counts otherwise (Anthropic), the answer is written in the wire's own way.
         output_tokens: all output, reasoning included.
@@ -111,8 +118,12 @@ def ok(
         raise ValueError(f"{reasoning_tokens=} exceeds {output_tokens=}")
     if finish not in ("stop", "length", "content_filter"):
         raise ValueError(f"{finish=}: write stop, length or content_filter")
+    called = [
+        (name, given if isinstance(given, str) else json.dumps(given)) for name, given in tool_calls
+    ]
     return Step(
         text=text,
+        tool_calls=tuple(called),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=cached_tokens,
@@ -167,6 +178,14 @@ def content_filter(*, blocked: bool = False, text: str | None = None) -> Step:
             message="The response was filtered due to the prompt triggering a content policy.",
         )
     return ok(finish="content_filter", text=text)
+
+
+def verdict(score: float, **more: Any) -> Step:
+    """What a model answers whom a gateway's guardrail asks to judge: JSON with a score out of 100.
+
+    `more` as in `ok`.
+    """
+    return ok(text=json.dumps({"verdicts": [], "overall_score": score}), **more)
 
 
 def slow(seconds: float = 0.0, *, between_chunks: float = 0.0, then: Step | None = None) -> Step:
