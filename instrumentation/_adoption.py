@@ -2,6 +2,8 @@
 
 - The anthropic SDK makes a client span of its own (scope `com.anthropic.sdk.python`):
   https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/_tracing.py
+- The mistralai SDK makes one for each HTTP request, if it is told to (scope `mistralai_sdk_tracer`):
+  https://github.com/mistralai/client-python/blob/main/src/mistralai/client/_hooks/tracing.py
 - `opentelemetry-util-genai` marks an open inference with a context key.
 """
 
@@ -13,6 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tollspan import calls, semconv
+from tollspan.config import mistral_telemetry
 
 __all__ = ["foreign_span"]
 
@@ -53,11 +56,48 @@ def _carries_a_call(span: trace.Span) -> bool:
 
 
 def _traces_itself(client: Any, options: Any, tracer_provider: trace.TracerProvider | None) -> bool:
-    """Whether the anthropic client will start a span for this call, on the provider we use."""
+    """Whether the SDK will start a span for this call, on the provider that we use."""
+    theirs = _of_anthropic(client, options) or _of_mistral(client)
+    return theirs is not None and theirs is (tracer_provider or trace.get_tracer_provider())
+
+
+def _of_anthropic(client: Any, options: Any) -> Any:
+    """The tracer provider that the anthropic client will use for this call, if any."""
     if getattr(client, "_tracer", None) is None or not getattr(options, "span_name", None):
-        return False
+        return None
     chosen = getattr(client, "_open_telemetry", None)
     theirs = chosen.get("tracer_provider") if isinstance(chosen, dict) else None
-    return (theirs or trace.get_tracer_provider()) is (
-        tracer_provider or trace.get_tracer_provider()
-    )
+    return theirs or trace.get_tracer_provider()
+
+
+def _of_mistral(resource: Any) -> Any:
+    """The tracer provider that a method of the mistralai SDK will use, if any.
+
+    Before 3.0 (2.x) it traces wherever a global provider is; later only where it was told to, by a
+    setting of the client that counts from its first request on, or by `MISTRAL_SDK_TELEMETRY`. Its
+    own provider, which exports to Mistral, is never ours.
+    """
+    configuration = getattr(resource, "sdk_configuration", None)
+    hooks = getattr(configuration, "__dict__", {}).get("_hooks")
+    for hook in getattr(hooks, "before_request_hooks", ()):
+        if type(hook).__name__ != "TracingHook":
+            continue
+        if not hasattr(hook, "_telemetry_use_global_provider"):
+            return _real_global_provider()
+        if hook.tracer_provider is not None:
+            return hook.tracer_provider
+        if hook._telemetry_use_global_provider:
+            return _real_global_provider()
+        if hook._telemetry_auto_disabled:
+            return None
+        setting = getattr(configuration, "telemetry", None)
+        if not isinstance(setting, (bool, str)):
+            setting = mistral_telemetry()
+        chosen = isinstance(setting, str) and setting.strip().lower() == "global"
+        return _real_global_provider() if chosen else None
+    return None
+
+
+def _real_global_provider() -> Any:
+    found = trace.get_tracer_provider()
+    return None if isinstance(found, trace.ProxyTracerProvider) else found

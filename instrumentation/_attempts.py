@@ -1,51 +1,33 @@
-"""The life of an attempt: one HTTP request that an SDK makes inside an open call.
+"""The attempts of a call: which requests are watched, from when on, and when one is over.
 
-What watches the HTTP clients (`_http_clients`) creates a `Flight` for each request on the wire; a
-flight notes the facts on a `calls.Attempt`, gives it a span where nothing else makes one, and sees
-to what leaves the process with the request.
+What watches the HTTP clients (`_http_clients`) asks here whether a call is open, and creates a
+`Flight` (`_flight`) for each request on the wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
-from time import time, time_ns
-from typing import Any, Protocol
+from time import time_ns
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.context import Context
 
-from tollspan import calls, semconv
+from tollspan import semconv
 from tollspan.calls import Attempt, OpenCall, current_call
-from tollspan.guard import quietly
 
-from . import _headers, _propagation
-from ._context import SUPPRESSED, SUPPRESSED_PLAINLY, entered
-from ._destinations import may_receive
-from ._ids import span_id
+from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
 
-__all__ = ["Flight", "close", "end", "install", "open_call", "uninstall"]
+__all__ = ["close", "end", "install", "open_call", "owner_of", "tracer", "uninstall"]
 
-
-class Request(Protocol):
-    """What the requests of httpx, requests and aiohttp have in common."""
-
-    @property
-    def headers(self) -> MutableMapping[str, str]: ...
-
-
-_FLIGHT = otel_context.create_key("tollspan-flight")
-_ERROR = trace.Status(trace.StatusCode.ERROR)
-
-_tracer: trace.Tracer | None = None
+tracer: trace.Tracer | None = None
+"""Makes the spans of attempts."""
 
 
 def install(tracer_provider: trace.TracerProvider | None = None) -> None:
     """Watch the HTTP clients that are imported, and those that will be. Idempotent."""
-    global _tracer
+    global tracer
     from . import _http_clients
 
-    _tracer = trace.get_tracer(semconv.SCOPE, tracer_provider=tracer_provider)
+    tracer = trace.get_tracer(semconv.SCOPE, tracer_provider=tracer_provider)
     _http_clients.install()
 
 
@@ -71,192 +53,12 @@ def close(call: OpenCall) -> None:
         end(attempt)
 
 
-def _outermost(call: OpenCall) -> OpenCall:
-    while call.outer is not None:
-        call = call.outer
-    return call
-
-
-class Flight:
-    """One request from the moment that it is sent until its response or its failure comes.
-
-    Making one cannot fail; `depart` may stop anywhere (a fault of ours) and `land` still leaves
-    context and request as they were.
-    """
-
-    __slots__ = (
-        "_before",
-        "_call",
-        "_changes",
-        "_entered",
-        "_marked",
-        "_outer",
-        "_request",
-        "attempt",
-    )
-
-    def __init__(self, call: OpenCall) -> None:
-        self._call = call
-        self._outer = call
-        self.attempt: Attempt | None = None
-        """None while nothing is recorded: a request inside a request, or one that is not the call's."""
-        self._marked: trace.Span | None = None
-        self._request: Request | None = None
-        self._changes: _propagation.Changes = []
-        self._before: Context | None = None
-        self._entered: Context | None = None
-
-    def depart(
-        self, request: Request, method: str, host: str, port: int | None, *, below: bool | None
-    ) -> None:
-        """The request is about to be sent.
-
-        Args:
-            request: has its headers changed until `land`.
-            below: whether an HTTP instrumentation below will make the span and inject. None where
-                one would be above: its span is open already, and it has injected.
-        """
-        context = otel_context.get_current()
-        call = self._call
-        self._outer = outer = call if call.outer is None else _outermost(call)
-        above = context.get(_FLIGHT)
-        if isinstance(above, Flight) and above._carries(outer):
-            return  # a client that sends by means of another one (httpx over aiohttp)
-        allowed = may_receive(host)
-        own = not _is_side_request(call, request, method, host)
-        span: trace.Span | None = None
-        if own:
-            attempt = self._record(method, host, port)
-            if below is None:
-                self._marked = marked = _http_span_in(context)
-                if marked is not None:
-                    marked.set_attributes(attempt.attributes)
-            if not below and self._marked is None:
-                span = self._start_span(attempt, method, context)
-        self._request = request
-        inside = context
-        attributes: Mapping[str, Any] = outer.attributes if own else {}
-        if below:
-            if allowed:  # what it injects there must not travel on with a redirect
-                before = request.headers.get(_propagation.BAGGAGE)
-                self._changes.append((_propagation.BAGGAGE, before))
-            inside = _propagation.baggage_for_instrumentation(
-                inside, request.headers, allowed=allowed, attributes=attributes
-            )
-        if not allowed or (own and not below):
-            self._changes += _propagation.write(
-                request.headers, allowed=allowed, span=span or call.span, attributes=attributes
-            )
-        self._enter(context, entered(inside, span, _FLIGHT, self))
-
-    def _carries(self, outer: OpenCall) -> bool:
-        """Still on its way. A task that its transport left behind inherits the context of it."""
-        return self._outer is outer and self._entered is not None
-
-    def _record(self, method: str, host: str, port: int | None) -> Attempt:
-        """A new attempt on the call and on every call that this one is a part of."""
-        attempt = self.attempt = Attempt(time_ns())
-        number = len(self._outer.attempts) + 1
-        facts = attempt.attributes
-        facts[semconv.ATTEMPT] = number
-        facts[semconv.HTTP_METHOD] = method
-        facts[semconv.SERVER_ADDRESS] = host
-        if port is not None:
-            facts[semconv.SERVER_PORT] = port
-        if number > 1:
-            facts[semconv.HTTP_RESEND_COUNT] = number - 1
-        attempt.parent_id = self._call.span_id
-        call: OpenCall | None = self._call
-        while call is not None:
-            call.attempts.append(attempt)
-            call = call.outer
-        return attempt
-
-    def _start_span(self, attempt: Attempt, method: str, context: Context) -> trace.Span | None:
-        parent = self._call.span
-        if _tracer is None or not parent.is_recording():
-            return None
-        if calls.adopts:
-            # The settler makes the span when the call is released: that costs a fifth of a live
-            # one. Until then it has an id, which travels with the request.
-            attempt.span = span = _named_only(parent.get_span_context())
-            return span
-        attempt.span = _tracer.start_span(
-            method,
-            context=trace.set_span_in_context(parent, context),
-            kind=trace.SpanKind.CLIENT,
-            attributes=attempt.attributes,
-            start_time=attempt.start_ns,
-        )
-        return attempt.span
-
-    def _enter(self, before: Context, inside: Context) -> None:
-        self._before, self._entered = before, inside
-        otel_context.attach(inside)
-
-    def land(self) -> None:
-        """The response's head or an error is there: context and request become what they were."""
-        inside, self._entered = self._entered, None
-        # A coroutine may be closed in another context than its own, where a token could not be
-        # used: what is put back is the value, and only in the place of ours.
-        if inside is not None and otel_context.get_current() is inside:
-            otel_context.attach(self._before or Context())
-        if self._request is not None and self._changes:
-            _propagation.restore(self._request.headers, reversed(self._changes))
-
-    def answered(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]
-    ) -> None:
-        """The response's head is there; its body may still be to come."""
-        if self.attempt is None:
-            return
-        facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
-        facts.update(_headers.kept(headers))
-        wait_s = _headers.retry_after_s(facts, time())
-        if wait_s is not None:
-            facts[semconv.RETRY_AFTER] = wait_s
-        if status >= 400:
-            facts[semconv.ERROR_TYPE] = str(status)
-        self._note(facts)
-
-    def failed(self, error: BaseException) -> None:
-        """No response came, or its body broke off: the attempt is over."""
-        attempt = self.attempt
-        if attempt is None or (attempt.end_ns and attempt.span is not None):
-            return
-        if semconv.ERROR_TYPE not in attempt.attributes:
-            self._note({semconv.ERROR_TYPE: type(error).__qualname__})
-        end(attempt)
-
-    def _note(self, facts: Mapping[str, Any]) -> None:
-        """`facts` on the attempt and on whichever span is its."""
-        assert self.attempt is not None
-        self.attempt.attributes.update(facts)
-        span = self.attempt.span
-        if span is not None:
-            span.set_attributes(facts)
-            if semconv.ERROR_TYPE in facts:
-                span.set_status(_ERROR)
-        elif self._marked is not None:
-            self._marked.set_attributes(facts)
-
-    def end(self) -> None:
-        """The body has been read or closed."""
-        with quietly:
-            if self.attempt is not None:
-                end(self.attempt)
-
-
-def _named_only(parent: trace.SpanContext) -> trace.Span:
-    """A span that is nothing but its id, in the trace of `parent`."""
-    own = trace.SpanContext(
-        parent.trace_id,
-        span_id(),
-        is_remote=False,
-        trace_flags=parent.trace_flags,
-        trace_state=parent.trace_state,
-    )
-    return trace.NonRecordingSpan(own)
+def owner_of(outer: OpenCall) -> str:
+    """Id of the span that owns the money of `outer`, which may be in a caller's process."""
+    named = outer.attributes.get(semconv.OWNER_SPAN_ID)
+    if isinstance(named, str):
+        return named
+    return f"{outer.span_id:016x}" if outer.span_id else ""
 
 
 def open_call() -> OpenCall | None:
@@ -267,40 +69,3 @@ def open_call() -> OpenCall | None:
         return None
     context = otel_context.get_current()
     return None if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY) else call
-
-
-_MARKS = frozenset(
-    {
-        "opentelemetry.instrumentation.requests",
-        "opentelemetry.instrumentation.aiohttp_client",
-        "opentelemetry.instrumentation.urllib3",
-    }
-)
-"""Scopes of HTTP spans that are open around the request when it reaches us."""
-
-
-def _http_span_in(context: Context) -> trace.Span | None:
-    """The span that an HTTP instrumentation above made for this request, if it is still free.
-
-    One such span covers a request with its redirects: it is the first attempt's.
-    """
-    span = trace.get_current_span(context)
-    scope = getattr(span, "instrumentation_scope", None)
-    if scope is None or scope.name not in _MARKS:
-        return None
-    return None if semconv.ATTEMPT in (getattr(span, "attributes", None) or ()) else span
-
-
-def _is_side_request(call: OpenCall, request: Request, method: str, host: str) -> bool:
-    """Whether this fetches a token for the call (Entra ID, Google, a metadata service) and no answer.
-
-    It goes to another host than the call was made for, is no redirect from there, and has the
-    shape that token requests have. Everything else counts as an attempt.
-    """
-    asked = call.attributes.get(semconv.SERVER_ADDRESS)
-    if not asked or asked == host or str(asked).lower() == host.lower():
-        return False
-    if call.attempts and 300 <= call.attempts[-1].attributes.get(semconv.HTTP_STATUS, 0) < 400:
-        return False
-    kind = request.headers.get("content-type") or ""
-    return method == "GET" or kind.startswith("application/x-www-form-urlencoded")

@@ -45,11 +45,15 @@ def refusal(error: BaseException) -> Attributes | None:
         text(error, *place, "code") in _CODES for place in _PLACES
     ):
         return {semconv.BLOCKED_BY: "model"}
+    from ._gateway_facts import filtered  # reads errors only, which most programs never see
+
+    if any(filtered(get(error, *place, "message")) for place in _PLACES[1:]):
+        return {semconv.BLOCKED_BY: "model"}
     return None
 
 
 def _by_proxy(stage: str | None) -> Attributes:
-    found = {semconv.BLOCKED_BY: "proxy"}
+    found = {semconv.BLOCKED_BY: "proxy", semconv.GUARDRAIL: "denied"}
     if stage is not None:
         found[semconv.BLOCKED_STAGE] = stage
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 from collections.abc import Callable
 from time import monotonic, time_ns
 from typing import Any
@@ -14,18 +12,16 @@ from opentelemetry import trace
 from tollspan import attribution, calls, semconv
 from tollspan.guard import harmless, quietly
 
-from . import _attempts, _dropped
+from . import _dropped
+from ._belonging import belong, join
 from ._blocked import refusal, stopped
 from ._context import entered
 from ._ids import request_id
-from ._restated import counted_by_library, restated
+from ._open_calls import end_at_exit, live
+from ._settling import settle, stated
 from ._spec import Attributes, Fold, Surface
 
-__all__ = ["Call", "abandon_all"]
-
-_live: dict[int, Call] = {}
-"""Calls that have not ended, by `id`. Taking a call out of it is the right to end it: `pop` is
-atomic, so of all threads that see an end only one writes it."""
+__all__ = ["Call"]
 
 
 class Call(calls.OpenCall):
@@ -38,6 +34,8 @@ class Call(calls.OpenCall):
         "_inside",
         "_opened",
         "_started_s",
+        "hides",
+        "instead",
         "reading",
         "surface",
     )
@@ -49,6 +47,10 @@ class Call(calls.OpenCall):
         self.surface = surface
         self.reading = False
         """The SDK itself is reading the body now, so a close that happens now is its own."""
+        self.instead: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        """Arguments to call the SDK with in place of the caller's."""
+        self.hides = False
+        """`instead` asks for usage that the caller is not to see."""
         self._started_s = monotonic()
         self._first_chunk_s: float | None = None
         self._fold: Fold | None = None
@@ -84,7 +86,10 @@ class Call(calls.OpenCall):
             with quietly:
                 attributes[semconv.REQUEST_ID] = request_id()
         if outer is not None:
-            _belong(attributes, outer)
+            belong(attributes, outer)
+        elif semconv.CALL_PURPOSE not in attributes:
+            with quietly:
+                join(attributes)
         if start_ns is None:
             start_ns = time_ns()
         if adopted is None:
@@ -96,10 +101,9 @@ class Call(calls.OpenCall):
         call = cls(surface, span, start_ns, outer)
         call.adopted = adopted is not None
         call.attributes = attributes
-        _live[id(call)] = call
-        if not _registered:
-            with quietly:
-                _before_exit()
+        live[id(call)] = call
+        with quietly:
+            end_at_exit()
         if span_id := call.span_id:
             calls.open_calls[span_id] = call
         if isinstance(outer, Call):
@@ -124,15 +128,35 @@ class Call(calls.OpenCall):
             otel_context.attach(self._before or otel_context.Context())
         self._before = self._inside = None
 
+    def resume(self) -> None:
+        """As `enter`, for each step of the SDK's generator."""
+        if self._inside is None:
+            self.enter()
+        else:
+            calls.current_call.set(self)
+
+    def pause(self) -> None:
+        """As `leave`, after each step. A generator may have put a context of its own over ours (a
+        span in a `with` around its `yield`): that stays until it takes it away."""
+        if self._inside is None or otel_context.get_current() is self._inside:
+            self.leave()
+        elif calls.current_call.get() is self:
+            calls.current_call.set(self.outer)
+
     # --- how an answer comes in: each of these ends the call, whatever becomes of reading it -----
 
     def watched(self, stream: Any = None) -> Callable[[Any], None]:
         """The answer is a stream: where to show its chunks, without fear."""
-        self._fold = self.surface.fold() if self.surface.fold is not None else None
+        if self._fold is None and self.surface.fold is not None:
+            self._fold = self.surface.fold()
         if stream is not None and (opened := getattr(self._fold, "opened", None)) is not None:
             opened(stream)
         _dropped.listen()
         return harmless(self._fold.add) if self._fold is not None else _unread
+
+    def unseen(self, chunk: Any) -> None:
+        """A chunk came that the caller does not see."""
+        self.watched()(chunk)
 
     def first_chunk(self) -> None:
         if self._first_chunk_s is None:
@@ -141,9 +165,13 @@ class Call(calls.OpenCall):
     def answered(self, response: Any) -> None:
         """The whole answer is there."""
         with quietly:
-            self._finish(self._stated(self.surface.response(response)))
+            self.told(self.surface.response(response))
             return
         self.end("success", {})
+
+    def told(self, found: Attributes) -> None:
+        """The whole answer is there, and read."""
+        self._finish(stated(self, found))
 
     def complete(self) -> None:
         """The stream was read to its end."""
@@ -176,7 +204,15 @@ class Call(calls.OpenCall):
         elif not isinstance(error, Exception):  # cancelled, interrupted: the application's wish
             self.end("cancelled", found)
         else:
-            found[semconv.ERROR_TYPE] = kind = type(error).__qualname__
+            found[semconv.ERROR_TYPE] = type(error).__qualname__
+            if self.surface.failure is not None:
+                with quietly:
+                    found.update(self.surface.failure(error))
+            kind = str(found[semconv.ERROR_TYPE])
+            with quietly:
+                from ._gateway_facts import failure  # reads errors only
+
+                found.update(failure(error))
             code = getattr(error, "status_code", None)
             stated = isinstance(code, int) and code >= 400
             status = "error"
@@ -190,27 +226,21 @@ class Call(calls.OpenCall):
         found: Attributes = {}
         if self._fold is not None:
             with quietly:
-                found = self._stated(self._fold.attributes())
+                found = stated(self, self._fold.attributes())
         return found
-
-    def _stated(self, found: Attributes) -> Attributes:
-        """0 as a cost is a price only from who sends the bill: others write it for an unknown."""
-        free = found.get(semconv.COST_REPORTED) == 0
-        if not free or self.attributes.get(semconv.PROVIDER) == "openrouter":
-            return found
-        return {name: value for name, value in found.items() if name != semconv.COST_REPORTED}
 
     def _finish(self, found: Attributes) -> None:
         if (kind := found.get(semconv.ERROR_TYPE)) is not None:
             self.end("error", found, str(kind))
             return
-        self.end("blocked" if stopped(found.get(semconv.FINISH_REASONS)) else "success", found)
+        blocked = semconv.BLOCKED_BY in found or stopped(found.get(semconv.FINISH_REASONS))
+        self.end("blocked" if blocked else "success", found)
 
     # --- the one end ----------------------------------------------------------------------------
 
     def end(self, status: str, found: Attributes, failure: str | None = None) -> None:
         """Write what is known and end the span. Whoever comes second does nothing."""
-        if _live.pop(id(self), None) is None:
+        if live.pop(id(self), None) is None:
             return
         self.end_ns = time_ns()
         if self._opened:
@@ -218,7 +248,7 @@ class Call(calls.OpenCall):
                 for inner in self._opened:  # what the caller can no longer read to its end
                     inner.end(status, inner._folded())
         with quietly:
-            self._settle(status, found)
+            settle(self, status, found, self._first_chunk_s)
         with quietly:
             if not self.adopted:
                 if failure is not None and self.span.is_recording():
@@ -232,68 +262,9 @@ class Call(calls.OpenCall):
         if self.outer is not None:
             self.outer.inner.append(self)
 
-    def _settle(self, status: str, found: Attributes) -> None:
-        known = {name: value for name, value in found.items() if value is not None}
-        if self.attempts:
-            known[semconv.APP_ATTEMPTS] = len(self.attempts)
-            with quietly:
-                _attempts.close(self)
-        if self.inner and counted_by_library(known, self.inner[-1]):
-            known[semconv.USAGE_UNTRUSTED] = True
-        if self.outer is not None:
-            self.usage, known = restated(known)
-        known[semconv.STATUS] = status
-        if self._first_chunk_s is not None:
-            known[semconv.TIME_TO_FIRST_CHUNK] = self._first_chunk_s
-        if type(reasons := known.get(semconv.FINISH_REASONS)) is list:
-            known[semconv.FINISH_REASONS] = tuple(reasons)  # as spans have it
-        self.attributes.update(known)
-        if calls.settler is not None:
-            with quietly:
-                self.attributes.update(calls.settler.settle(self))
-        if self.span.is_recording():
-            calls.write(self.span, self.attributes)
-
 
 def _unread(chunk: Any) -> None:
     """A chunk of a surface that gathers none."""
 
 
-def _belong(attributes: dict[str, Any], outer: calls.OpenCall) -> None:
-    """Mark a call inside another: the outermost one owns the money."""
-    while outer.outer is not None:
-        outer = outer.outer
-    attributes[semconv.COST_ROLE] = "restated"
-    if semconv.REQUEST_ID in outer.attributes:
-        attributes[semconv.REQUEST_ID] = outer.attributes[semconv.REQUEST_ID]
-    if owner := outer.span_id:
-        attributes[semconv.OWNER_SPAN_ID] = f"{owner:016x}"
-
-
-def abandon_all() -> None:
-    """End every open call: the process or its span processor goes."""
-    for call in list(_live.values()):
-        with quietly:
-            call.abandon()
-
-
-_registered = False
-
-
-def _before_exit() -> None:
-    """At exit, end what is open. Registered with the first call, when a tracer provider is there:
-    the last that registered goes first, and a provider that was shut down takes no more spans."""
-    global _registered
-    _registered = True
-    atexit.register(abandon_all)
-
-
-def _after_fork() -> None:
-    """A child does not end its parent's calls."""
-    _live.clear()
-    calls.open_calls.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 _dropped.ends(lambda call: call.abandon())

@@ -7,11 +7,13 @@ OpenRouter's additions: https://openrouter.ai/docs/use-cases/usage-accounting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tollspan import semconv
 
+from ._estimate import estimate_input, estimating
+from ._gateway_facts import tell
 from ._read import (
     Rule,
     count,
@@ -28,6 +30,7 @@ from ._read import (
     whole,
 )
 from ._spec import Attributes, Surface
+from ._tools import add_called, add_sent, name_of
 
 
 def several(value: Any) -> int | None:
@@ -120,7 +123,11 @@ CACHE_WRITE: tuple[Rule, ...] = (
 
 def request(body: Mapping[str, Any]) -> Attributes:
     found: dict[str, Any] = {}
-    take(found, members(body), _REQUEST)
+    asked = members(body)
+    take(found, asked, _REQUEST)
+    if (tools := asked.get("tools")) is not None:
+        add_sent(found, tools)
+    estimate_input(found, asked)
     return found
 
 
@@ -128,10 +135,16 @@ def response(answer: Any) -> Attributes:
     found: dict[str, Any] = {}
     body = members(answer)
     take(found, body, _ANSWER)
-    if reasons := _reasons(body.get("choices")):
+    choices = [members(choice) for choice in items(body.get("choices"))[:128]]
+    if reasons := [reason for each in choices if (reason := text(each.get("finish_reason")))]:
         found[semconv.FINISH_REASONS] = reasons
+    messages = (members(each.get("message")) for each in choices)
+    add_called(
+        found, (name_of(call) for each in messages for call in items(each.get("tool_calls")))
+    )
     if (usage := body.get("usage")) is not None:
         read_usage(found, usage)
+    tell(found, body)
     if failure := body.get("error"):
         found[semconv.ERROR_TYPE] = error_type(failure)
     return found
@@ -141,14 +154,6 @@ def error_type(failure: Any) -> str:
     """What an `error` object inside a successful answer names; OpenRouter writes numbers."""
     code = get(failure, "code")
     return text(code) or str(count(code) or "") or text(failure, "type") or "error"
-
-
-def _reasons(choices: Any) -> list[str]:
-    found = []
-    for choice in items(choices)[:128]:
-        if reason := text(members(choice).get("finish_reason")):
-            found.append(reason)
-    return found
 
 
 def read_usage(found: dict[str, Any], usage: Any) -> None:
@@ -181,12 +186,14 @@ def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None
 
 
 def reported_cost(usage: Mapping[str, Any]) -> float | None:
-    """US dollars that the body states: OpenRouter, LiteLLM streams.
+    """US dollars that the body states: OpenRouter, LiteLLM streams, TensorZero with rates.
 
     With the caller's own provider key (BYOK) OpenRouter's `cost` is its fee alone, and the
     provider bills `upstream_inference_cost` beside it.
     """
     cost = number(usage.get("cost"))
+    if cost is None:
+        cost = number(usage.get("tensorzero_cost"))
     if cost is None or cost < 0:
         return None
     if not flag(usage.get("is_byok")):
@@ -198,13 +205,15 @@ def reported_cost(usage: Mapping[str, Any]) -> float | None:
 class ChoicesFold:
     """Chunks of choices: the first name and id, the last usage, finish reasons by choice index."""
 
-    __slots__ = ("_found", "_named", "_reasons", "_usage", "error")
+    __slots__ = ("_called", "_found", "_named", "_reasons", "_usage", "error")
 
     def __init__(self) -> None:
         self._found: dict[str, Any] = {}
         self._named = False
         self._usage: Any = None
         self._reasons: dict[int, str] = {}
+        self._called: dict[tuple[int, str | int], str] = {}
+        """Names of called tools by choice and id or place; some repeat them in every chunk."""
         self.error: str | None = None
         """What failed inside the stream, as `error.type`."""
 
@@ -213,7 +222,7 @@ class ChoicesFold:
         try:
             if self._named and chunk.usage is None:
                 (choice,) = chunk.choices
-                if choice.finish_reason is None:
+                if choice.finish_reason is None and choice.delta.tool_calls is None:
                     return
         except (AttributeError, TypeError, ValueError):
             pass
@@ -222,6 +231,7 @@ class ChoicesFold:
     def _read(self, chunk: Mapping[str, Any]) -> None:
         found: dict[str, Any] = {}
         take(found, chunk, _ANSWER)
+        tell(found, chunk)
         tier = found.get(semconv.SERVICE_TIER)
         self._found = {**found, **self._found}
         if tier is not None:  # the first chunks may name a tier that was only asked for
@@ -235,16 +245,30 @@ class ChoicesFold:
             # Azure opens with a chunk of filter results: no choice, and an empty id and model.
             self._named = True
             parts = members(choice)
-            if reason := text(parts.get("finish_reason")):
-                index = count(parts.get("index"))
-                index = place if index is None else index
-                if index in self._reasons or len(self._reasons) < 128:
-                    self._reasons[index] = reason
+            stated = count(parts.get("index"))
+            index = place if stated is None else stated
+            reason = text(parts.get("finish_reason"))
+            if reason and (index in self._reasons or len(self._reasons) < 128):
+                self._reasons[index] = reason
+            if calls := items(members(parts.get("delta")).get("tool_calls")):
+                self._note_calls(index, calls)
         if failure := chunk.get("error"):
             self.error = error_type(failure)
 
+    def _note_calls(self, choice: int, calls: Sequence[Any]) -> None:
+        for place, call in enumerate(calls):
+            held = members(call)
+            which: str | int | None = text(held.get("id"))
+            if which is None:
+                if text(held.get("function"), "name") is None:
+                    continue  # more of the arguments of a call that is known
+                which = count(held.get("index"))
+            if len(self._called) < 1024:
+                self._called.setdefault((choice, place if which is None else which), name_of(call))
+
     def attributes(self) -> Attributes:
         found = dict(self._found)
+        add_called(found, self._called.values())
         if self._reasons:
             found[semconv.FINISH_REASONS] = [reason for _, reason in sorted(self._reasons.items())]
         if self._usage is not None:
@@ -254,4 +278,6 @@ class ChoicesFold:
         return found
 
 
-CHAT = Surface("chat", request=request, response=response, fold=ChoicesFold)
+CHAT = Surface(
+    "chat", request=request, response=response, fold=estimating(ChoicesFold), tells_usage_asked=True
+)

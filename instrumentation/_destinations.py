@@ -27,11 +27,9 @@ PRIVATE = tuple(
 )
 """RFC 1918 and RFC 4193. Not link-local: a cloud's metadata service answers there."""
 
-_NAME = re.compile(
-    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-)
-_BRACKETED = re.compile(r"\[([0-9a-fA-F:.%]+)\](?::\d*)?")
-_NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
+_NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_BRACKETED = r"\[([0-9a-fA-F:.%]+)\](?::\d*)?"
+_NUMERIC = r"(?:0x[0-9a-f]*|[0-9]+)"
 """A last label that makes a whole host an address to some resolvers: `2130706433`, `0x7f.1`."""
 
 
@@ -48,7 +46,7 @@ def _normal(host: str) -> str:
 
     A trailing dot stays: it makes a single label a name of the public root.
     """
-    bracketed = _BRACKETED.fullmatch(host) if host.startswith("[") else None
+    bracketed = re.fullmatch(_BRACKETED, host) if host.startswith("[") else None
     if bracketed is not None:
         host = bracketed[1]
     elif host.count(":") == 1:
@@ -88,7 +86,7 @@ class _Rules:
             self.private = True
         elif entry.startswith("*."):
             suffix = _normal(entry[2:].rstrip("."))
-            if not _NAME.fullmatch(suffix):
+            if not re.fullmatch(_NAME, suffix):
                 return False
             self.suffixes.append("." + suffix)
         else:
@@ -104,7 +102,7 @@ class _Rules:
 
     def _add_name(self, entry: str) -> bool:
         name = _normal(entry).rstrip(".")
-        if not _NAME.fullmatch(name) or _NUMERIC.fullmatch(name.rpartition(".")[2]):
+        if not re.fullmatch(_NAME, name) or re.fullmatch(_NUMERIC, name.rpartition(".")[2]):
             return False
         self.names.add(name)
         return True
@@ -114,7 +112,7 @@ class _Rules:
         if (address := _literal(host)) is not None:
             return self._allow_address(address)
         name = host.removesuffix(".")
-        if not _NAME.fullmatch(name) or _NUMERIC.fullmatch(name.rpartition(".")[2]):
+        if not re.fullmatch(_NAME, name) or re.fullmatch(_NUMERIC, name.rpartition(".")[2]):
             return False
         if name in self.names or any(name.endswith(suffix) for suffix in self.suffixes):
             return True

@@ -22,8 +22,13 @@ MAX_KEPT = 96
 PRESENCE_ONLY = frozenset({"x-litellm-cache-key"})
 """That they are there is the fact; their value is nobody's business."""
 
+_FALLBACK_ERRORS = "x-litellm-fallback-errors"
+"""JSON: an error for each model group that failed. Codes are kept, messages may repeat prompts."""
+_ERROR_CODE = r'"code": ?"?([45]\d\d)\b'
+
+# Patterns are compiled when they are first used: that takes longer than all else of an import.
 _SUFFIX = r"[a-z0-9_-]{1,80}"
-_ALLOWED = re.compile(
+_ALLOWED = (
     # A LiteLLM renames what came from behind it, once per proxy: each prefix is one hop further in.
     r"(?:llm_provider-){0,4}(?:"
     + "|".join(
@@ -33,9 +38,15 @@ _ALLOWED = re.compile(
             r"openai-processing-ms|openai-version",
             rf"x-ratelimit-(?:limit|remaining|reset)(?:-{_SUFFIX})?",
             rf"anthropic-ratelimit-{_SUFFIX}",
+            r"(?:x-)?ratelimitbysize-(?:limit|remaining|reset|query-cost)(?:-minute|-month)?",
+            r"x-ratelimit-tokens-query-cost|mistral-correlation-id|x-groq-region",
+            r"x-tokenlimit-(?:limit|remaining)|x-debug-trace-id",
+            r"x-(?:trial-)?endpoint-(?:monthly-)?call-(?:limit|remaining)",
             r"retry-after|retry-after-ms",
+            r"x-amzn-(?:requestid|errortype|bedrock-invocation-latency)",
             # LiteLLM
             r"x-litellm-(?:call-id|version|model-group|model-name|model-id|cache-key)",
+            r"x-litellm-fallback-errors",
             r"x-litellm-(?:attempted-retries|max-retries|attempted-fallbacks|classifier-cost)",
             r"x-litellm-(?:overhead-duration-ms|response-duration-ms)",
             r"x-litellm-response-cost(?:-[a-z-]{1,40})?",
@@ -43,26 +54,33 @@ _ALLOWED = re.compile(
             # Portkey
             r"x-portkey-(?:last-used-option-index|retry-attempt-count|gateway-exception)",
             r"x-portkey-(?:provider|cache-status|trace-id)",
-            # others, by their prefix; names that speak of secrets fall out below
-            rf"x-(?:bifrost|otoroshi-llm|otari|openrouter)-{_SUFFIX}",
-            # `x-vsr-matched-*` repeats what a guardrail found in the prompt
-            rf"x-vsr-(?!matched-){_SUFFIX}",
-            rf"(?:helicone|ngrok-aig)-{_SUFFIX}",
+            # others: what their rules read, and nothing else
+            r"x-bifrost-(?:request-id|trace-id|provider|resolved-model|fallback-index)",
+            r"x-bifrost-upstream-latency-ms",
+            r"x-bifrost-routing-info-(?:provider|model|primary-model|is-fallback)",
+            r"x-vsr-(?:schema-version|response-path|cache-hit|replay-id|looper-iterations)",
+            r"x-vsr-selected-(?:model|decision)",
+            r"x-otoroshi-llm-(?:model|provider|provider-kind|cost|duration-ms)",
+            r"x-otari-(?:request-id|guardrails)",
+            r"x-openrouter-cache-status|x-generation-id",
+            r"helicone-(?:id|cache|fallback-index|provider)",
+            r"ngrok-aig-(?:request-id|model|attempts)",
             r"cf-aig-(?:log-id|step|cache-status|event-id)",
             r"x-kong-(?:llm-model|upstream-latency|proxy-latency|response-latency|request-id)",
             r"x-tensorzero-gateway-version|x-b2bua-session-id",
             r"x-envoy-upstream-service-time|x-envoy-attempt-count",
             r"server|x-cache-status",
+            r"x-inference-provider",  # Hugging Face's router: whom it asked
         )
     )
     + ")"
 )
-_SECRET_WORDS = re.compile(
+_SECRET_WORDS = (
     r"(?:^|[-_])(?:key|keys|apikey|auth|authorization|authentication|authenticate|bearer|cookie"
     r"|cookie2|credential|credentials|csrf|jwt|password|secret|signature|token|xsrf)(?:[-_]|$)"
 )
-_SECRET_IN_SETTING = re.compile(r"auth|cookie|credential|key|password|secret|token")
-_SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s")
+_SECRET_IN_SETTING = r"auth|cookie|credential|key|password|secret|token"
+_SECRET_VALUE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s"
 
 
 class _Names(dict["bytes | str", str]):
@@ -71,8 +89,9 @@ class _Names(dict["bytes | str", str]):
     Names come from outside: the table forgets everything when it has grown to 4,096 of them.
     """
 
-    def __init__(self, extra: frozenset[str]) -> None:
+    def __init__(self, extra: frozenset[str], otoroshi: str) -> None:
         self.extra = extra
+        self.otoroshi = otoroshi
         self.reduced: dict[str, str] = {}
         """Attributes whose value is not kept as it came, with the header's own name."""
 
@@ -88,13 +107,15 @@ class _Names(dict["bytes | str", str]):
     def attribute(self, name: str) -> str:
         if name in self.extra:
             return semconv.RESPONSE_HEADER_PREFIX + name
-        if _ALLOWED.fullmatch(name) is None:
+        if self.otoroshi and name.startswith(self.otoroshi):
+            name = _OTOROSHI + name[len(self.otoroshi) :]
+        if re.fullmatch(_ALLOWED, name) is None:
             return ""
         inner = name.rpartition("llm_provider-")[2]
         attribute = semconv.RESPONSE_HEADER_PREFIX + name
-        if inner in PRESENCE_ONLY or inner == "server":
+        if inner in PRESENCE_ONLY or inner in ("server", _FALLBACK_ERRORS):
             self.reduced[attribute] = inner
-        elif _SECRET_WORDS.search(inner):
+        elif re.search(_SECRET_WORDS, inner):
             return ""
         return attribute
 
@@ -102,12 +123,15 @@ class _Names(dict["bytes | str", str]):
 def _extra(names: Iterable[str]) -> frozenset[str]:
     """What `TOLLSPAN_RESPONSE_HEADERS` adds; a name that speaks of secrets never."""
     return frozenset(
-        name for name in (each.lower() for each in names) if not _SECRET_IN_SETTING.search(name)
+        name for name in (each.lower() for each in names) if not re.search(_SECRET_IN_SETTING, name)
     )
 
 
+_OTOROSHI = "x-otoroshi-llm-"
+"""What its rule reads; operators may choose another prefix."""
+
 _names_of: object = None
-_names = _Names(frozenset())
+_names = _Names(frozenset(), "")
 
 
 def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -119,7 +143,8 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     global _names_of, _names
     chosen = settings()
     if chosen is not _names_of:
-        _names, _names_of = _Names(_extra(chosen.response_headers)), chosen
+        prefix = chosen.otoroshi_prefix.lower()
+        _names, _names_of = _Names(_extra(chosen.response_headers), prefix), chosen
     names = _names
     found: dict[str, str] = {}
     for name, value in headers:
@@ -155,12 +180,14 @@ def _cleaned(found: Mapping[str, str]) -> dict[str, str]:
 def _reduced(name: str, text: str) -> str:
     if name in PRESENCE_ONLY:
         return "present"
+    if name == _FALLBACK_ERRORS:
+        return ",".join(re.findall(_ERROR_CODE, text)[:16])
     return "envoy" if "envoy" in text.lower() else ""  # all that a `server` header is kept for
 
 
 def _clean(text: str) -> str:
     """`text` printable and short; empty if a secret stands in it, whatever the header's name."""
-    if ("sk-" in text or "earer" in text) and _SECRET_VALUE.search(text):
+    if ("sk-" in text or "earer" in text) and re.search(_SECRET_VALUE, text):
         return ""
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable())
@@ -191,8 +218,8 @@ def retry_after_s(found: Mapping[str, str], now_s: float) -> float | None:
         return None
 
 
-_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
 
 
 def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+    return float(text) if re.fullmatch(_NUMBER, text.strip()) else None

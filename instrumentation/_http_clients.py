@@ -1,4 +1,4 @@
-"""The HTTP clients that are watched: httpx, httpx2, requests, aiohttp.
+"""The HTTP clients that are watched: httpx, httpx2, requests, aiohttp, botocore.
 
 Each is patched when the application imports it, above its transport: custom transports, mounted
 proxies, mock transports and user-made clients are all seen. Outside an open call a patched method
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,19 +17,20 @@ import wrapt
 
 from tollspan.guard import quietly
 
-from . import _aiohttp, _httpx, _requests
-
 __all__ = ["install", "uninstall"]
 
 Patches = Callable[[ModuleType], Iterable[tuple[type, str, Callable[..., Any]]]]
 """The classes of a module, the names of their methods, and what goes around each."""
 
-CLIENTS: Mapping[str, Patches] = {
-    "httpx": _httpx.patches,
-    "httpx2": _httpx.patches,
-    "requests": _requests.patches,
-    "aiohttp": _aiohttp.patches,
+CLIENTS: Mapping[str, tuple[str, str]] = {
+    "httpx": ("_httpx", "patches"),
+    "httpx2": ("_httpx", "patches"),
+    "requests": ("_requests", "patches"),
+    "aiohttp": ("_aiohttp", "patches"),
+    "botocore.endpoint": ("_botocore", "patches"),
+    "aiobotocore.endpoint": ("_botocore", "patches_async"),
 }
+"""Module of a client to the module here that knows it, and its `Patches`: imported with the client."""
 
 
 class _Applied(NamedTuple):
@@ -77,7 +79,9 @@ def _imported(module: ModuleType) -> None:
 
 def _patch(module: ModuleType) -> None:
     with quietly:
-        for owner, name, wrapper in CLIENTS[module.__name__](module):
+        knows, which = CLIENTS[module.__name__]
+        patches: Patches = getattr(import_module(f"{__package__}.{knows}"), which)
+        for owner, name, wrapper in patches(module):
             original = owner.__dict__.get(name)
             if original is None or any(
                 each.owner is owner and each.name == name for each in _applied

@@ -16,7 +16,8 @@ from typing import Any
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
-from ._attempts import Flight, open_call
+from ._attempts import open_call
+from ._flight import Flight
 
 __all__ = ["patches"]
 

@@ -6,14 +6,16 @@ Shapes: https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthrop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tollspan import semconv
 
 from ._chat_completions import CACHE_WRITE, TOOLS, effort, error_type, inner_format, output_type
+from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, take, text, texts, true
 from ._spec import Attributes, Surface
+from ._tools import add_called, add_sent, name_of
 
 _HUGEST = 2**63 - 1
 
@@ -21,6 +23,7 @@ _HUGEST = 2**63 - 1
 _REQUEST: tuple[Rule, ...] = (
     ("model", semconv.REQUEST_MODEL, text),
     ("max_tokens", semconv.REQUEST_MAX_TOKENS, count),
+    ("max_tokens_to_sample", semconv.REQUEST_MAX_TOKENS, count),
     ("temperature", semconv.REQUEST_TEMPERATURE, number),
     ("top_p", semconv.REQUEST_TOP_P, number),
     ("top_k", semconv.REQUEST_TOP_K, number),
@@ -48,7 +51,10 @@ _USAGE: tuple[Rule, ...] = (
 
 def _request(body: Mapping[str, Any]) -> Attributes:
     found: dict[str, Any] = {}
-    take(found, members(body), _REQUEST)
+    asked = members(body)
+    take(found, asked, _REQUEST)
+    if (tools := asked.get("tools")) is not None:
+        add_sent(found, tools)
     return found
 
 
@@ -56,11 +62,28 @@ def _response(message: Any) -> Attributes:
     found: dict[str, Any] = {}
     body = members(message)
     take(found, body, _ANSWER)
+    _read_tools(found, (members(block) for block in items(body.get("content"))))
     if (usage := body.get("usage")) is not None:
         _read_usage(found, members(usage))
+    tell(found, body)
     if failure := body.get("error"):
         found[semconv.ERROR_TYPE] = error_type(failure)
     return found
+
+
+def _read_tools(found: dict[str, Any], blocks: Iterable[Mapping[str, Any]]) -> None:
+    """Calls of the caller's tools and of Anthropic's own. Running code is billed by the hour of its
+    container, beyond a free allowance: https://platform.claude.com/docs/en/about-claude/pricing"""
+    made = [block for block in blocks if block.get("type") in _CALLS]
+    add_called(found, map(name_of, made))
+    if ran := sum(
+        block.get("type") == "server_tool_use" and block.get("name") in _CODE for block in made
+    ):
+        found[semconv.CODE_RUNS] = ran
+
+
+_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
+_CODE = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 
 
 def _read_usage(found: dict[str, Any], usage: Mapping[str, Any]) -> None:
@@ -86,7 +109,7 @@ def _read_usage(found: dict[str, Any], usage: Mapping[str, Any]) -> None:
     if (tools := usage.get("server_tool_use")) is not None:
         take(found, members(tools), TOOLS)
     if (iterations := usage.get("iterations")) is not None:
-        _add_compactions(found, iterations)
+        _add_iterations(found, iterations)
     for name in _SUMS:
         if found.get(name, 0) > _HUGEST:
             del found[name]
@@ -103,10 +126,13 @@ _SUMS = (
 _OUTPUT: tuple[Rule, ...] = (("thinking_tokens", semconv.REASONING_TOKENS, count),)
 
 
-def _add_compactions(found: dict[str, Any], iterations: Any) -> None:
-    """Compaction is billed, and its tokens are the only ones that the totals leave out."""
+def _add_iterations(found: dict[str, Any], iterations: Any) -> None:
+    """Compaction is billed, and the totals leave its tokens out. They leave those of an advisor out
+    too, but it is another model with prices of its own: that one worked is all that is said here."""
+    models = {found.get(semconv.RESPONSE_MODEL)}
     for each in items(iterations):
         usage = members(each)
+        models.add(text(usage.get("model")))
         if usage.get("type") != "compaction":
             continue
         part: dict[str, Any] = {}
@@ -114,15 +140,19 @@ def _add_compactions(found: dict[str, Any], iterations: Any) -> None:
         for name in _SUMS:
             if name in part:
                 found[name] = found.get(name, 0) + part[name]
+    if len(named := sorted(name for name in models if name is not None)) > 1:
+        found[semconv.MODELS_USED] = tuple(named[:128])
 
 
 class _MessageFold:
     """`message_start` states the input, `message_delta` the running total: each field's last wins."""
 
-    __slots__ = ("_answer", "_usage", "error")
+    __slots__ = ("_answer", "_blocks", "_usage", "error")
 
     def __init__(self) -> None:
         self._answer: dict[str, Any] = {}
+        self._blocks: list[Mapping[str, Any]] = []
+        """Calls of tools, as far as their first event tells: type and name."""
         self._usage: dict[str, Any] = {}
         self.error: str | None = None
         """What failed inside the stream, as `error.type`."""
@@ -142,6 +172,12 @@ class _MessageFold:
             parts = members(event)
             take(self._answer, members(parts.get("delta")), _ANSWER)
             self._merge(parts.get("usage"))
+        elif kind == "content_block_start":
+            block = members(members(event).get("content_block"))
+            if block.get("type") in _CALLS and len(self._blocks) < 1024:
+                self._blocks.append({"type": block.get("type"), "name": block.get("name")})
+        elif kind == "message_stop":
+            tell(self._answer, members(event))
         elif kind == "error":
             self.error = error_type(members(event).get("error"))
 
@@ -152,6 +188,7 @@ class _MessageFold:
 
     def attributes(self) -> Attributes:
         found = dict(self._answer)
+        _read_tools(found, self._blocks)
         _read_usage(found, self._usage)
         if self.error is not None:
             found[semconv.ERROR_TYPE] = self.error
@@ -163,5 +200,22 @@ def _counted(answer: Any) -> Attributes:
     return {}
 
 
+class _TextFold:
+    """Events of the older text completions, each with all that is known."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] = {}
+
+    def add(self, event: Any, /) -> None:
+        take(self._found, members(event), _ANSWER)
+
+    def attributes(self) -> Attributes:
+        return self._found
+
+
 MESSAGES = Surface("chat", request=_request, response=_response, fold=_MessageFold)
+TEXT = Surface("text_completion", request=_request, response=_response, fold=_TextFold)
+"""The older wire of `/v1/complete`, which states no usage; SDKs before version 2 have it."""
 COUNT_TOKENS = Surface("count_tokens", request=_request, response=_counted)

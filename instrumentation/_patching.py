@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import wrapt
 from opentelemetry import trace
@@ -20,10 +20,12 @@ from opentelemetry import trace
 from tollspan import __version__, semconv
 from tollspan.guard import quietly
 
-from . import _attempts, _engine
-from ._chunks import watched_step, watched_step_async
+from . import _attempts
+from ._answers import forget_kinds
+from ._chunks import STEPS, leave_base, watch_base, watched_step, watched_step_async
+from ._engine import Switch, watching
 from ._sdks import Sdk
-from ._spec import Patch, Provider
+from ._spec import Chunks, Patch, Provider
 
 __all__ = ["is_watched", "patched", "tracer", "unwatch", "use", "watch"]
 
@@ -31,8 +33,7 @@ _logger = logging.getLogger(__name__)
 _ABSENT: Any = object()
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(NamedTuple):
     """An attribute that is ours for now."""
 
     parent: Any
@@ -59,16 +60,20 @@ class _Installation:
         self._provider: Provider
         self._tracer_provider = tracer_provider
         self._tracer = trace.get_tracer(semconv.SCOPE, __version__, tracer_provider)
-        self._switch = _engine.Switch()
+        self._switch = Switch()
+        self._is_there = False
+        self._bases: list[type] = []
         self.places: list[_Place] = []
 
     def apply(self) -> None:
-        wrapt.register_post_import_hook(self._arrived, self._sdk.package)
+        for name in (self._sdk.package, *self._sdk.also):
+            wrapt.register_post_import_hook(self._arrived, name)
 
     def _arrived(self, _: ModuleType) -> None:
         """The SDK is there: now its declaration is worth importing."""
-        if not self._switch.on:
+        if not self._switch.on or self._is_there:
             return
+        self._is_there = True
         with quietly:
             self._provider = self._sdk.provider()
             modules = [each.module for each in self._provider.patches]
@@ -82,31 +87,54 @@ class _Installation:
         for row in self._provider.patches:
             if row.module == module.__name__:
                 with quietly:
-                    self._put(module, row.name, functools.partial(self._watch, row))
+                    self._put(module, row.name, functools.partial(self._watch, row), row.optional)
         for chunks in self._provider.chunks:
             if chunks.module == module.__name__:
-                for step, watched in (
-                    ("__next__", watched_step),
-                    ("__anext__", watched_step_async),
-                ):
-                    with quietly:
-                        self._put(module, f"{chunks.name}.{step}", watched)
-        _engine.forget_kinds()
+                with quietly:
+                    self._watch_steps(module, chunks)
+        forget_kinds()
 
     def _watch(self, row: Patch, original: Callable[..., Any]) -> Callable[..., Any]:
-        return _engine.watching(
-            original, self._provider, row.surface, self._tracer, self._tracer_provider, self._switch
+        return watching(
+            original,
+            self._provider,
+            row.surface,
+            self._tracer,
+            self._tracer_provider,
+            self._switch,
+            row.sends,
         )
 
-    def _put(self, module: ModuleType, path: str, made: Callable[[Any], Any]) -> None:
+    def _watch_steps(self, module: ModuleType, chunks: Chunks) -> None:
+        """A class of streams is iterated in one way or in both."""
+        kind = getattr(module, chunks.name, None)
+        if inspect.isclass(kind) and not any(hasattr(kind, step) for step in STEPS):
+            watch_base(kind)
+            self._bases.append(kind)
+            return
+        for step, watched in (("__next__", watched_step), ("__anext__", watched_step_async)):
+            if kind is None or hasattr(kind, step):
+                self._put(module, f"{chunks.name}.{step}", watched, chunks.optional)
+
+    def _put(
+        self, module: ModuleType, path: str, made: Callable[[Any], Any], optional: bool
+    ) -> None:
         *parents, name = path.split(".")
         parent: Any = module
         for part in parents:
             parent = getattr(parent, part, None)
         original = getattr(parent, name, None)
         if not inspect.isroutine(original):
-            _logger.warning("not watched: %s has no function %s", module.__name__, path)
+            level = logging.DEBUG if optional else logging.WARNING
+            _logger.log(level, "not watched: %s has no function %s", module.__name__, path)
             return
+        self._replace(parent, name, original, made)
+        # Who wrapped the method on a class below keeps hold of the original, past what stands here.
+        for below in _below(parent) if inspect.isclass(parent) else ():
+            if _wraps(vars(below).get(name), original):
+                self._replace(below, name, getattr(below, name), made)
+
+    def _replace(self, parent: Any, name: str, original: Any, made: Callable[[Any], Any]) -> None:
         ours = made(original)
         self.places.append(_Place(parent, name, vars(parent).get(name, _ABSENT), ours))
         setattr(parent, name, ours)
@@ -116,7 +144,24 @@ class _Installation:
         while self.places:
             with quietly:
                 self.places.pop().restore()
-        _engine.forget_kinds()
+        while self._bases:
+            leave_base(self._bases.pop())
+        forget_kinds()
+
+
+def _below(kind: type[Any]) -> Iterator[type[Any]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def _wraps(found: Any, original: Any) -> bool:
+    """Whether `found` is somebody's wrapper around `original` itself."""
+    for _ in range(8):
+        found = getattr(found, "__wrapped__", None)
+        if found is None or found is original:
+            break
+    return found is not None and found is original
 
 
 _installations: dict[str, _Installation] = {}
@@ -161,6 +206,9 @@ def unwatch(sdk: Sdk) -> None:
         return
     installation.remove()
     if not _installations:
+        with quietly:
+            if native := sys.modules.get(f"{__package__}._native"):
+                native.restore()
         with quietly:
             _attempts.uninstall()
 

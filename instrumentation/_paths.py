@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from ._spec import Provider, Surface
 
-__all__ = ["Place", "places"]
+__all__ = ["Fetch", "Place", "fetches", "places"]
 
 
 class Place(NamedTuple):
@@ -20,6 +20,33 @@ class Place(NamedTuple):
     api: str
     """Value of `tollspan.api`, such as `chat_completions`."""
     model: str | None = None
+
+
+class Fetch(NamedTuple):
+    """Which answer of an earlier request one fetches."""
+
+    surface: Surface
+    identity: str | None
+
+
+def fetches(provider: Provider) -> Callable[[str, str, bool], Fetch | None]:
+    """A look-up from method, URL or path, and whether a stream is asked for, to what is fetched."""
+    patterns = [(re.compile(pattern), surface) for pattern, surface in provider.fetched]
+
+    @lru_cache(maxsize=512)
+    def fetch(method: str, url: str, stream: bool) -> Fetch | None:
+        try:
+            path = urlsplit(url).path.rstrip("/")
+        except ValueError:
+            return None
+        asked = f"{method} {'stream ' if stream else ''}{path if path[:1] == '/' else '/' + path}"
+        for pattern, surface in patterns:
+            if (found := pattern.fullmatch(asked)) is not None:
+                identity = found.groupdict().get("id")
+                return Fetch(surface, unquote(identity)[:512] if identity else None)
+        return None
+
+    return fetch
 
 
 def places(provider: Provider) -> Callable[[str], Place | None]:

@@ -78,11 +78,13 @@ def write(
     allowed: bool,
     span: trace.Span | None,
     attributes: Mapping[str, Any],
+    owner: str = "",
 ) -> Changes:
     """Give a request what its host may receive, and take from it what the host may not.
 
     Trace context of `span` and the attribution in `attributes` are added where `allowed`; a trace
-    context that stands there already wins. Elsewhere nothing is added, and attribution goes from a
+    context that stands there already wins. `owner` is the id of the span that owns the answer's
+    money, for an instrumented gateway to know. Elsewhere nothing is added, and attribution goes from a
     baggage header that an instrumentation or an SDK made of the ambient baggage.
     """
     if not allowed:
@@ -99,6 +101,8 @@ def write(
             headers[name] = value
     if BAGGAGE in propagator.fields:
         ours = members(attributes)
+        if owner:
+            ours[semconv.OWNER_SPAN_ID] = f"{semconv.OWNER_SPAN_ID}={owner}"
         if standing is not None:
             present = _names(standing)
             ours = {name: member for name, member in ours.items() if name not in present}
@@ -143,6 +147,7 @@ def baggage_for_instrumentation(
     *,
     allowed: bool,
     attributes: Mapping[str, Any],
+    owner: str = "",
 ) -> Context:
     """`context` with the baggage that an HTTP instrumentation below may inject for this host.
 
@@ -162,4 +167,6 @@ def baggage_for_instrumentation(
     for name in members(attributes):
         if name not in present:
             context = baggage.set_baggage(name, carried[name], context)
+    if owner:
+        context = baggage.set_baggage(semconv.OWNER_SPAN_ID, owner, context)
     return context

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
+from tollspan import semconv
 from tollspan.guard import quietly
 
 from . import _dropped
@@ -35,7 +36,9 @@ def watch_raw(raw: Any, http: Any, call: Call) -> None:
 
 def watch_body(http: Any, call: Call) -> None:
     """Watch the body of a response of httpx or httpx2; one that was read already is the answer."""
-    if http.is_closed:
+    if (code := http.status_code) >= 400:  # the SDK is about to raise of it
+        call.end("error", {semconv.ERROR_TYPE: str(code)}, str(code))
+    elif http.is_closed:
         call.answered(_json(getattr(http, "_content", b"")))
     else:
         _passing(http, call)
@@ -61,7 +64,10 @@ def _watch_parse(raw: Any, call: Call, body: _Body) -> None:
     original = raw.parse
 
     def parsed_as(parsed: Any) -> None:
-        if hasattr(type(parsed), "__stream__") and watch_stream(parsed, call):
+        kind = type(parsed)
+        if not (hasattr(kind, "__stream__") or hasattr(kind, "__decode__")):
+            return
+        if watch_stream(parsed, call):
             body.unhook()
 
     def parse(*args: Any, **kwargs: Any) -> Any:
@@ -92,20 +98,26 @@ class _Body:
         self._see: Callable[[Any], None] | None = None
         self._holder: Holder | None = Holder(call)
         self._parts: Callable[[], Any] | None = None
+        self._prior: dict[str, Any] = {}
+        """What others have put in place of the ways to read."""
 
     def source(self) -> Any:
         """What reads the body; None when that is being freed."""
         return self if self._parts is None else self._parts()
 
     def hook(self) -> None:
+        own = self._http.__dict__
+        self._prior = {name: own.get(name) for name in ("iter_bytes", "aiter_bytes")}
         if hasattr(self._http.stream, "__iter__"):
             self._http.iter_bytes = self._reading(self._http.iter_bytes)
         if hasattr(self._http.stream, "__aiter__"):
             self._http.aiter_bytes = self._reading_async(self._http.aiter_bytes)
 
     def unhook(self) -> None:
-        for name in ("iter_bytes", "aiter_bytes"):
+        for name in self._prior:
             self._http.__dict__.pop(name, None)
+            if (prior := self._prior[name]) is not None:
+                self._http.__dict__[name] = prior
         if self._holder is not None:
             self._holder.let_go()
             self._holder = None

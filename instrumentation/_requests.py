@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
-from ._attempts import Flight, open_call
+from ._attempts import open_call
+from ._flight import Flight
 
 if TYPE_CHECKING:
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 else:
     from wrapt import ObjectProxy as _Proxy
 
-__all__ = ["patches"]
+__all__ = ["patches", "release_hook"]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -83,10 +84,10 @@ def _answered(flight: Flight, response: Any) -> None:
     if release is None or not hasattr(raw, "__dict__"):
         flight.end()  # a custom adapter's body, which nobody can watch
     else:
-        raw.release_conn = _release_hook(flight, raw)
+        raw.release_conn = release_hook(flight, raw)
 
 
-def _release_hook(flight: Flight, raw: Any) -> Callable[[], None]:
+def release_hook(flight: Flight, raw: Any) -> Callable[[], None]:
     """urllib3 gives the connection back when the body has been read, and when it is closed."""
     known = weakref.ref(raw)  # no cycle: what the caller drops must close at once
 

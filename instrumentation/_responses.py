@@ -12,8 +12,11 @@ from typing import Any
 from tollspan import semconv
 
 from ._chat_completions import effort, error_type, inner_format, reported_cost
+from ._estimate import estimate_input, estimating
+from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, some, take, text, true
 from ._spec import Attributes, Surface
+from ._tools import add_called, add_sent, name_of
 
 # OpenAI's words for an unfinished answer, in the words that all other wires use.
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -35,6 +38,7 @@ _ANSWER: tuple[Rule, ...] = (
     ("model", semconv.RESPONSE_MODEL, text),
     ("service_tier", semconv.SERVICE_TIER, text),
     ("provider", semconv.RESPONSE_PROVIDER, text),
+    ("background", semconv.BACKGROUND, true),
 )
 
 _USAGE: tuple[Rule, ...] = (
@@ -60,7 +64,11 @@ _OUTPUT: tuple[Rule, ...] = (
 
 def _request(body: Mapping[str, Any]) -> Attributes:
     found: dict[str, Any] = {}
-    take(found, members(body), _REQUEST)
+    asked = members(body)
+    take(found, asked, _REQUEST)
+    if (tools := asked.get("tools")) is not None:
+        add_sent(found, tools)
+    estimate_input(found, asked)
     return found
 
 
@@ -71,10 +79,11 @@ def _response(answer: Any) -> Attributes:
     kinds = [members(item) for item in items(body.get("output"))]
     if reason := _finish_reason(body, kinds):
         found[semconv.FINISH_REASONS] = [reason]
-    if searches := sum(map(_is_billed_search, kinds)):
-        found[semconv.WEB_SEARCHES] = searches
+    if kinds:
+        _read_tools(found, kinds)
     if (usage := body.get("usage")) is not None:
         read_usage(found, usage)
+    tell(found, body)
     if failure := body.get("error"):
         found[semconv.ERROR_TYPE] = error_type(failure)
     elif text(body.get("status")) == "failed":
@@ -91,6 +100,24 @@ def _finish_reason(body: Mapping[str, Any], output: list[Mapping[str, Any]]) -> 
         called = any(item.get("type") in ("function_call", "custom_tool_call") for item in output)
         return "tool_calls" if called else "stop"
     return None
+
+
+def _read_tools(found: dict[str, Any], output: list[Mapping[str, Any]]) -> None:
+    """Calls of the caller's tools and of OpenAI's own, some of which have a fee."""
+    made = [item for item in output if (text(item.get("type")) or "").endswith("_call")]
+    add_called(found, map(name_of, made))
+    if searches := sum(map(_is_billed_search, made)):
+        found[semconv.WEB_SEARCHES] = searches
+    for kind, name in _FEES:
+        if ran := sum(item.get("type") == kind for item in made):
+            found[name] = ran
+
+
+_FEES = (
+    ("file_search_call", semconv.FILE_SEARCHES),
+    ("code_interpreter_call", semconv.CODE_RUNS),
+)
+"""https://platform.openai.com/docs/pricing#built-in-tools"""
 
 
 def _is_billed_search(item: Mapping[str, Any]) -> bool:
@@ -158,4 +185,16 @@ class _ResponseFold:
         return found
 
 
-RESPONSES = Surface("chat", request=_request, response=_response, fold=_ResponseFold)
+_OPEN = ("queued", "in_progress", None)
+
+
+def _fetched(answer: Any) -> Attributes:
+    """An answer that was asked for in the background, when it is there; any other was given."""
+    found = _response(answer)
+    if members(answer).get("status") in _OPEN or semconv.BACKGROUND not in found:
+        return {}
+    return found if semconv.INPUT_TOKENS in found else {}
+
+
+FETCHED_RESPONSE = Surface("chat", request=_request, response=_fetched, heard=True)
+RESPONSES = Surface("chat", request=_request, response=_response, fold=estimating(_ResponseFold))

@@ -19,13 +19,16 @@ _PARTS = frozenset(
     for name in semconv.ATTRIBUTES
     if name.startswith(("gen_ai.usage.", "tollspan.usage.")) and name not in _RENAMED
 )
+_RENAMED |= {
+    name: semconv.RESTATED_PREFIX + name.removeprefix("gen_ai.usage.").removeprefix("tollspan.")
+    for name in _PARTS
+}
 
 
 def restated(known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`known` split in two: usage and cost as stated, and everything as a restated span has it."""
     usage = {name: value for name, value in known.items() if name in _RENAMED or name in _PARTS}
-    rest = {_RENAMED.get(name, name): value for name, value in known.items() if name not in _PARTS}
-    return usage, rest
+    return usage, {_RENAMED.get(name, name): value for name, value in known.items()}
 
 
 def counted_by_library(known: Mapping[str, Any], inner: calls.OpenCall) -> bool:

@@ -1,10 +1,13 @@
-"""What a provider module declares. Nothing here touches a span."""
+"""What a provider module declares. Nothing here touches a span.
+
+Named tuples, not dataclasses: those take six times as long to make, in every start of a program.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 Attributes = Mapping[str, "str | int | float | bool | Sequence[str] | None"]
 """Semantic-convention name to value; `None` means unknown and is not written."""
@@ -21,8 +24,7 @@ class Fold(Protocol):
     def attributes(self) -> Attributes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Surface:
+class Surface(NamedTuple):
     """One API operation: how its request, response and chunks read as attributes.
 
     All three are pure and total: whatever object comes in, they return what they can read of it.
@@ -37,29 +39,55 @@ class Surface:
     fold: Callable[[], Fold] | None = None
     tells_usage_asked: bool = False
     """A stream states its usage only where `stream_options.include_usage` asks for it."""
+    around: bool = False
+    """A library's own function: who was asked, where the answer does not say, is known by what the
+    library asked inside."""
+    heard: bool = False
+    """Its answers come to somebody who did not ask for them there and then: a span is made of each
+    that states something, when it has come. A fold then has `answers()`, which gives several."""
+    holds: Callable[[Any], Any] | None = None
+    """For answers that are whole but for one part, still to be read: that part, or None."""
+    failure: Callable[[BaseException], Attributes] | None = None
+    """What an exception of the SDK states; an `error.type` in it goes before its class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Sent(NamedTuple):
+    """One request of a client, as its own method is told to send it."""
+
+    surface: Surface
+    body: Mapping[str, Any]
+    """What the surface reads as the request."""
+    url: str
+    """Where it goes: absolute, or a path below `base_url`."""
+    base_url: Any = ""
+
+
+class Patch(NamedTuple):
     """One function to watch: the module that holds it, and its dotted name there.
 
     With a `surface` its arguments, positional ones bound by name, are the request, and what it
     returns (awaited, if need be) is the answer or a stream of chunks. Without one it is the
     `request(cast_to, options, *, stream, ...)` of a client through which all calls of an SDK go;
-    the provider's `paths` then say which surface a call has.
+    the provider's `paths` then say which surface a call has. With `sends` it is such a method of
+    any other shape: `sends` reads from its arguments what goes out, None for what is no inference.
+    Arguments behind the last named one stand under the name that the function has for them.
     """
 
     module: str
     name: str
     surface: Surface | None = None
+    sends: Callable[[Mapping[str, Any]], Sent | None] | None = None
+    optional: bool = False
+    """Not in every supported version: where it is absent, nobody is warned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
+class Chunks(NamedTuple):
     """A class of streams that watched functions return: whatever its iteration gives is a chunk."""
 
     module: str
     name: str
+    optional: bool = False
+    """As of a `Patch`."""
 
 
 def _unnamed(client: Any) -> str | None:
@@ -70,18 +98,20 @@ def _nowhere(given: Mapping[str, Any]) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(NamedTuple):
     """A provider SDK: the whole of what the engine needs to know about it."""
 
     name: str
     """Value of `gen_ai.provider.name` where neither host nor client says otherwise."""
     patches: Sequence[Patch]
     chunks: Sequence[Chunks] = ()
-    paths: Mapping[str, Surface] = field(default_factory=dict)
+    paths: Mapping[str, Surface] = MappingProxyType({})
     """End of the path of a POST (`/chat/completions`) to surface. Of two that fit, the longer."""
     rewritten: Sequence[tuple[str, Surface]] = ()
     """Patterns of whole paths whose group `model` is the model, for requests that carry it there."""
+    fetched: Sequence[tuple[str, Surface]] = ()
+    """Patterns of `METHOD path`, or `METHOD stream path` where a stream is asked for, of requests
+    that fetch the answers of earlier ones. A group `id` says which answer."""
     named: Callable[[Any], str | None] = _unnamed
     """Provider name of a client object, where its class knows better than the host."""
     base_url: Callable[[Mapping[str, Any]], str | None] = _nowhere

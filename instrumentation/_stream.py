@@ -144,7 +144,8 @@ def watch_stream(stream: Any, call: Call) -> bool:
     _dropped.listen()
     stream._iterator = watching
     with quietly:
-        watch_close(stream.response, call, source=weakref.ref(inner))
+        http = getattr(stream, "response", None) or stream.http_response
+        watch_close(http, call, source=weakref.ref(inner))
     return True
 
 
@@ -230,11 +231,40 @@ def watch_close(response: Any, call: Call, then: Then = None, source: Source = N
 
 
 def watch_generator(inner: Any, call: Call) -> Any:
-    """A generator or async generator like `inner`, whose chunks are also shown to `call`."""
+    """A generator or async generator like `inner`, whose chunks are also shown to `call`.
+
+    Many ask the provider only when their first chunk is wanted, so `call` is current in each step.
+    """
     _dropped.listen()
     if isinstance(inner, AsyncGenerator):
-        return _async_steps(AsyncChunks(inner, call, inner.__anext__))
-    return _steps(SyncChunks(inner, call, inner.__next__))
+        return _async_steps(AsyncChunks(inner, call, _current_async(call, inner.__anext__)))
+    return _steps(SyncChunks(inner, call, _current(call, inner.__next__)))
+
+
+def _current(call: Call, step: Callable[[], Any]) -> Callable[[], Any]:
+    def made() -> Any:
+        with quietly:
+            call.resume()
+        try:
+            return step()
+        finally:
+            with quietly:
+                call.pause()
+
+    return made
+
+
+def _current_async(call: Call, step: Callable[[], Any]) -> Callable[[], Any]:
+    async def made() -> Any:
+        with quietly:
+            call.resume()
+        try:
+            return await step()
+        finally:
+            with quietly:
+                call.pause()
+
+    return made
 
 
 def _steps(chunks: SyncChunks) -> Generator[Any, None, Any]:
@@ -242,6 +272,8 @@ def _steps(chunks: SyncChunks) -> Generator[Any, None, Any]:
         yield from chunks
     finally:
         chunks.close()
+        with quietly:
+            chunks._call.pause()
 
 
 async def _async_steps(chunks: AsyncChunks) -> AsyncGenerator[Any, None]:
@@ -250,3 +282,5 @@ async def _async_steps(chunks: AsyncChunks) -> AsyncGenerator[Any, None]:
             yield chunk
     finally:
         await chunks.aclose()
+        with quietly:
+            chunks._call.pause()

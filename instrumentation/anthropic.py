@@ -1,4 +1,4 @@
-"""Anthropic: its own API, Bedrock and Vertex clients.
+"""Anthropic: its own API, Bedrock, Vertex and Foundry clients.
 
 All calls of the SDK go through one method of its client:
 https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/_base_client.py
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._messages import COUNT_TOKENS, MESSAGES
+from ._batch_results import MESSAGE_RESULTS
+from ._messages import COUNT_TOKENS, MESSAGES, TEXT
 from ._read import text
 from ._spec import Patch, Provider
 
@@ -23,6 +24,8 @@ def _named(client: Any) -> str | None:
     kinds = " ".join(kind.__name__ for kind in type(client).__mro__)
     if "Bedrock" in kinds:
         return "aws.bedrock"
+    if "Foundry" in kinds:
+        return "azure.ai.inference"
     return "gcp.vertex_ai" if "Vertex" in kinds else None
 
 
@@ -32,13 +35,18 @@ PROVIDER = Provider(
         Patch("anthropic._base_client", "SyncAPIClient.request"),
         Patch("anthropic._base_client", "AsyncAPIClient.request"),
     ),
-    paths={"/v1/messages": MESSAGES, "/messages/count_tokens": COUNT_TOKENS},
+    paths={
+        "/v1/messages": MESSAGES,
+        "/messages/count_tokens": COUNT_TOKENS,
+        "/v1/complete": TEXT,
+    },
     # What Bedrock and Vertex clients make of `/v1/messages`, for those who post it themselves.
     rewritten=(
         (r".*/model/(?P<model>[^/]+)/invoke(-with-response-stream)?", MESSAGES),
         (r".*/publishers/anthropic/models/count-tokens:rawPredict(?P<model>)", COUNT_TOKENS),
         (r".*/models/(?P<model>[^/]+):(rawPredict|streamRawPredict)", MESSAGES),
     ),
+    fetched=((r"GET stream \S*/messages/batches/(?P<id>[^/]+)/results", MESSAGE_RESULTS),),
     named=_named,
 )
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ._audio import SPEECH, TRANSCRIPTION, TRANSLATION
+from ._batches import BATCH
 from ._chat_completions import CHAT
 from ._completions import COMPLETIONS
 from ._embeddings import EMBEDDINGS
 from ._images import IMAGES
 from ._moderations import MODERATIONS
-from ._responses import RESPONSES
+from ._realtime import REALTIME, RESPONSES_SOCKET, socket_url
+from ._responses import FETCHED_RESPONSE, RESPONSES
 from ._spec import Patch, Provider
 
 __all__ = ["PROVIDER"]
@@ -26,11 +28,24 @@ def _named(client: Any) -> str | None:
     return "azure.ai.openai" if "BaseAzureClient" in kinds else None
 
 
+_SOCKETS = tuple(
+    Patch(f"openai.resources.{module}", f"{kind}.parse_event", surface, optional=True)
+    for module, kinds, surface in (
+        ("realtime.realtime", "RealtimeConnection", REALTIME),
+        ("beta.realtime.realtime", "RealtimeConnection", REALTIME),
+        ("responses.responses", "ResponsesConnection", RESPONSES_SOCKET),
+        ("beta.responses.responses", "ResponsesConnection", RESPONSES_SOCKET),
+    )
+    for kind in (kinds, f"Async{kinds}")
+)
+"""What reads the events of a websocket, whether they come through `recv`, a loop or handlers."""
+
 PROVIDER = Provider(
     name="openai",
     patches=(
         Patch("openai._base_client", "SyncAPIClient.request"),
         Patch("openai._base_client", "AsyncAPIClient.request"),
+        *_SOCKETS,
     ),
     paths={
         "/chat/completions": CHAT,
@@ -46,7 +61,15 @@ PROVIDER = Provider(
         "/audio/translations": TRANSLATION,
         "/moderations": MODERATIONS,
     },
+    fetched=(
+        (r"GET \S*/responses/(?P<id>[^/]+)", FETCHED_RESPONSE),
+        (r"POST \S*/responses/(?P<id>[^/]+)/cancel", FETCHED_RESPONSE),
+        (r"GET stream \S*/responses/[^/]+", RESPONSES),
+        (r"GET \S*/batches/(?P<id>[^/]+)", BATCH),
+        (r"POST \S*/batches/(?P<id>[^/]+)/cancel", BATCH),
+    ),
     named=_named,
+    base_url=socket_url,
 )
 
 

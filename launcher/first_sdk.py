@@ -17,7 +17,7 @@ from tollspan.instrumentation import PROVIDERS
 
 __all__ = ["SDKS", "forget", "when_imported"]
 
-SDKS = frozenset(sdk.package for sdk in PROVIDERS.values())
+SDKS = frozenset(name for sdk in PROVIDERS.values() for name in (sdk.package, *sdk.also))
 
 _actions: list[Callable[[], None]] = []
 

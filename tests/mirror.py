@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote_plus
 
 import aiohttp
 import httpx
@@ -35,18 +36,21 @@ class Reply:
 
 
 class Mirror:
-    """Answers `replies` in their order, then 200; `received` has the headers of each request."""
+    """Answers `replies` in their order, then 200; `received` has the headers of each request and
+    `bodies` what came with them. It is a proxy for `http:` addresses too."""
 
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
         self.received: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length") or 0))
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                mirror.bodies.append(body)
                 mirror.received.append({k.lower(): v for k, v in self.headers.items()})
                 reply = mirror.replies.pop(0) if mirror.replies else Reply()
                 if reply.delay is not None:
@@ -128,6 +132,12 @@ def context_of(headers: Mapping[str, str]) -> tuple[str, str] | None:
     """Trace id and span id of the `traceparent` among `headers`."""
     sent = headers.get("traceparent")
     return None if sent is None else (sent.split("-")[1], sent.split("-")[2])
+
+
+def carried(headers: Mapping[str, str]) -> dict[str, str]:
+    """The members of the baggage among `headers`."""
+    members = [each for each in headers.get("baggage", "").split(",") if each]
+    return {k: unquote_plus(v) for k, _, v in (each.partition("=") for each in members)}
 
 
 def ids_of(span: Any) -> tuple[str, str]:

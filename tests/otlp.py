@@ -45,6 +45,8 @@ class Receiver:
 
     hang: bool = False
     spans: list[Received] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """Of the requests that carried spans, decompressed."""
     requests: int = 0
 
     def __enter__(self) -> Self:
@@ -92,15 +94,16 @@ class Receiver:
             body = gzip.decompress(body)
         answer = ExportTraceServiceResponse().SerializeToString()
         if handler.path == "/v1/traces":
-            self._keep(ExportTraceServiceRequest.FromString(body))
+            self._keep(ExportTraceServiceRequest.FromString(body), body)
         handler.send_response(200)
         handler.send_header("Content-Type", "application/x-protobuf")
         handler.send_header("Content-Length", str(len(answer)))
         handler.end_headers()
         handler.wfile.write(answer)
 
-    def _keep(self, request: ExportTraceServiceRequest) -> None:
+    def _keep(self, request: ExportTraceServiceRequest, body: bytes) -> None:
         with self._changed:
+            self.bodies.append(body)
             for resource in request.resource_spans:
                 for scope in resource.scope_spans:
                     for span in scope.spans:
@@ -116,6 +119,12 @@ class Receiver:
                             )
                         )
             self._changed.notify_all()
+
+    def forget(self) -> None:
+        """As if nothing had come yet."""
+        with self._changed:
+            self.spans.clear()
+            self.bodies.clear()
 
     def wait_for(self, enough: Any, timeout_s: float = 20.0) -> None:
         """Block until `enough()` holds; fails after `timeout_s`."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,16 +11,17 @@ from typing import Any
 import anthropic
 import httpx2
 import openai
-import pydantic
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from outcomes import *
+from outcomes import call_spans, settle
 from sdk_answers import *
 from sdk_answers import BODIES
 from sdk_ways import *
 from sdk_ways import _resource
 
 from tollspan import calls, instrumentation, semconv
-from tollspan.instrumentation import _call, _dropped
+from tollspan.instrumentation import _open_calls
 
 STREAMS = ["chat", "responses", "messages", "beta"]
 APIS = [*STREAMS, "embeddings"]
@@ -35,27 +35,11 @@ def watched(provider: TracerProvider) -> Iterator[None]:
         yield
     finally:
         instrumentation.uninstrument()
-    if _call._live:
+    if _open_calls.live:
         settle()
-    assert _call._live == {}
+    assert _open_calls.live == {}
     assert calls.open_calls == {}
     assert calls.current_call.get() is None
-
-
-def settle() -> None:
-    """Whatever was dropped has gone, and its call has ended."""
-    gc.collect()
-    assert _dropped.settled()
-
-
-def call_spans(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
-    return [
-        span
-        for span in exporter.get_finished_spans()
-        if semconv.OPERATION in (span.attributes or {})
-        and span.instrumentation_scope is not None
-        and span.instrumentation_scope.name == semconv.SCOPE
-    ]
 
 
 class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
@@ -147,45 +131,6 @@ def async_anthropic_client(server: Server, **kwargs: Any) -> anthropic.AsyncAnth
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(server.answer))
     return anthropic.AsyncAnthropic(
         **{"api_key": "sk-secret", "http_client": http, "max_retries": 0, **kwargs}
-    )
-
-
-def shown(value: Any) -> Any:
-    """`value` so that it can be compared: models by class and content, whatever they hold."""
-    if isinstance(value, pydantic.BaseModel):
-        held = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        return type(value).__name__, {key: shown(each) for key, each in held.items()}
-    if isinstance(value, dict):
-        return {key: shown(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [shown(each) for each in value]
-    return repr(value)
-
-
-def outcome(make: Callable[[], Any]) -> Any:
-    """What the caller gets: the result, or the exception with all it carries."""
-    try:
-        return "returned", shown(make())
-    except Exception as error:  # noqa: BLE001  (the test compares whatever the SDK raises)
-        return told(error)
-
-
-async def outcome_async(make: Callable[[], Awaitable[Any]]) -> Any:
-    try:
-        return "returned", shown(await make())
-    except Exception as error:  # noqa: BLE001
-        return told(error)
-
-
-def told(error: BaseException | None) -> Any:
-    if error is None:
-        return None
-    return (
-        type(error),
-        [repr(each) for each in error.args],
-        error.__suppress_context__,
-        told(error.__cause__),
-        told(error.__context__),
     )
 
 

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tollspan.calls import current_call
-from tollspan.instrumentation import _attempts, _headers, _propagation
+from tollspan.instrumentation import _attempts, _flight, _headers, _propagation
 
 PLACES: list[tuple[type, str]] = [
     (httpx.Client, "_send_single_request"),
@@ -208,18 +208,18 @@ def test_a_call_that_has_ended_records_nothing_more(send: Send, provider: Tracer
 # --- our own faults -------------------------------------------------------------------------------
 
 FAULTS: list[tuple[Any, str]] = [
-    (_attempts.Flight, "depart"),
-    (_attempts.Flight, "land"),
-    (_attempts.Flight, "answered"),
-    (_attempts.Flight, "failed"),
-    (_attempts.Flight, "_record"),
-    (_attempts.Flight, "_start_span"),
-    (_attempts.Flight, "_enter"),
-    (_attempts.Flight, "_note"),
-    (_attempts, "may_receive"),
+    (_flight.Flight, "depart"),
+    (_flight.Flight, "land"),
+    (_flight.Flight, "answered"),
+    (_flight.Flight, "failed"),
+    (_flight.Flight, "_record"),
+    (_flight.Flight, "_start_span"),
+    (_flight.Flight, "_enter"),
+    (_flight.Flight, "_note"),
+    (_flight, "may_receive"),
     (_attempts, "end"),
-    (_attempts, "_is_side_request"),
-    (_attempts, "_http_span_in"),
+    (_flight, "_is_side_request"),
+    (_flight, "http_span_in"),
     (_headers, "kept"),
     (_headers, "retry_after_s"),
     (_propagation, "write"),

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from replay import Exchange, Replay
 
-from tollspan.chaos import Chaos, disconnect, odd_chunks, ok, status
+import tollspan
+from tollspan.chaos import Chaos, bill, disconnect, odd_chunks, ok, status
 from tollspan.instrumentation import _dropped, litellm, openai
 
 # LiteLLM and the SDKs that it loads warn about themselves.
@@ -312,6 +313,53 @@ def test_a_fallback_of_the_router_is_one_call_with_three_attempts(
     attempts = [s for s in exporter.get_finished_spans() if "tollspan.attempt" in _of(s)]
     assert [_of(span)["tollspan.attempt"] for span in attempts] == [1, 2, 3]
     assert [_of(span)["http.response.status_code"] for span in attempts] == [500, 500, 200]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("failure", [status(500), disconnect(after_chunks=0)])
+def test_a_stream_that_the_router_falls_back_for_is_one_call_with_one_route(
+    library: Any,
+    provider: TracerProvider,
+    chaos: Chaos,
+    exporter: InMemorySpanExporter,
+    way: str,
+    failure: Any,
+) -> None:
+    """Before its first piece; a stream that dies later fails, or its money is a lower bound."""
+    chaos.script(failure, failure, model="gpt-4o")
+    chaos.script(ok(input_tokens=1000, output_tokens=100), model="gpt-4o-mini")
+    asked: Any = {"model": "smart", "messages": MESSAGES, "stream": True}
+    asked["stream_options"] = {"include_usage": True}
+    tollspan.instrument(provider, providers=["litellm", "openai"])
+    try:
+        router = _router(library, chaos)
+        if way == "sync":
+            assert list(router.completion(**asked))
+        else:
+
+            async def run() -> list[Any]:
+                return await _read(await router.acompletion(**asked))
+
+            assert asyncio.run(run())
+    finally:
+        tollspan.uninstrument()
+    assert chaos.wait()
+    outer, _ = _calls(exporter)
+    attributes = _of(outer)
+    assert attributes["tollspan.route"] == "openai/gpt-4o-mini"
+    assert attributes["tollspan.model.served"].startswith("gpt-4o-mini")
+    assert attributes["tollspan.fallback"] is True
+    assert attributes["tollspan.status"] == "success"
+    assert attributes["tollspan.upstream_attempts"] == len(chaos.log)
+    assert attributes["tollspan.upstream_attempts.confidence"] == "exact"
+    owners = [s for s in exporter.get_finished_spans() if "gen_ai.usage.cost.amount" in _of(s)]
+    assert owners == [outer]
+    due = sum(price for _, price in bill(chaos.log) if price is not None)
+    amount = attributes["gen_ai.usage.cost.amount"]
+    if failure.code == 500:
+        assert amount == pytest.approx(float(due))
+    else:
+        assert 0 < amount <= float(due)
 
 
 def test_a_router_that_needs_no_fallback_says_so(

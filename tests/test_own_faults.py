@@ -1,16 +1,17 @@
 """A fault in any function of ours that runs inside a call: the caller notices nothing.
 
-Every function and method of the modules of `tollspan.instrumentation` is found by itself and made
-to raise, one after the other, while calls of all kinds are made; results and exceptions must be
-those of the bare SDK. Left out are the few through which the caller's own data flows.
+Every function and method of the engine, and of all that the openai and anthropic declarations import,
+is found by itself and made to raise, one after the other, while calls of all kinds are made; results
+and exceptions must be those of the bare SDK. Left out are the few through which the caller's own data
+flows. For the wires of other SDKs, tests/test_providers.py does the same.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
@@ -22,7 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tollspan import attribution, calls, guard, instrumentation
-from tollspan.instrumentation import _call
+from tollspan.instrumentation import _open_calls
 
 pytestmark = [
     pytest.mark.quiet,
@@ -38,8 +39,8 @@ CONDUITS = {
     "_stream._Chunks.__getattr__",
     "_stream._Close.__call__",
     "_stream._AsyncClose.__call__",
-    "_engine._awaited",
-    "_attempts.Flight.__init__",  # sets its slots, no more
+    "_answers.awaited",
+    "_flight.Flight.__init__",  # sets its slots, no more
     "_attempts.open_call",  # reads two context variables, no more
     "_httpx._send",
     "_httpx._send_async",
@@ -49,7 +50,10 @@ CONDUITS = {
 """What the caller's call, chunks and closing pass through: a fault there is a fault of the caller's
 call by construction. They hold one step of the SDK's each, and everything else in `quietly`."""
 
-SETUP = {"__init__", "_instrumentor", "_patching", "_record", "_http_clients", "litellm"}
+ROOTS = ("_patching", "_httpx", "_gateway_facts", "_usage_asked", "openai", "anthropic")
+"""Modules that these import at their top are walked, and they themselves."""
+
+SETUP = {"_patching", "_sdks"}
 """Modules that work before or beside calls."""
 
 
@@ -70,12 +74,26 @@ async def _raising_async(*args: Any, **kwargs: Any) -> Any:
     raise Fault("injected")
 
 
+def imported(name: str) -> Iterator[str]:
+    """Names of the modules of `tollspan.instrumentation` that the module `name` there imports."""
+    source = inspect.getsource(importlib.import_module(f"tollspan.instrumentation.{name}"))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [each.name for each in node.names]
+
+
+def walked() -> list[str]:
+    found: list[str] = []
+    waiting = list(ROOTS)
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.append(name)
+            waiting += imported(name)
+    return sorted(set(found) - SETUP)
+
+
 def functions() -> Iterator[tuple[str, FunctionType]]:
-    modules = [
-        importlib.import_module(f"tollspan.instrumentation.{each.name}")
-        for each in pkgutil.iter_modules(instrumentation.__path__)
-        if each.name not in SETUP
-    ]
+    modules = [importlib.import_module(f"tollspan.instrumentation.{name}") for name in walked()]
     for module in [*modules, attribution]:
         short = module.__name__.rpartition(".")[2]
         for name, value in vars(module).items():
@@ -173,7 +191,7 @@ def clean() -> Iterator[None]:
     yield
     calls.current_call.set(None)
     context.attach(before)
-    _call._live.clear()
+    _open_calls.live.clear()
     calls.open_calls.clear()
 
 
@@ -216,7 +234,7 @@ async def test_a_fault_in(
     if raised:
         assert guard.faults
         faulty.add(name)
-    if _call._live:
+    if _open_calls.live:
         sdks.settle()
     if name not in ESSENTIAL:
         assert len(sdks.call_spans(exporter)) == len(CASES) + 2
@@ -235,7 +253,7 @@ ESSENTIAL = {
     "_call.Call.abandon",
     "_call.Call.fail",
     "_dropped.drop",
-    "_engine._handed_on",
+    "_answers.handed_on",
     "_stream.Holder.__init__",
 }
 """Without these there is no call, or no end of it; the caller still notices nothing."""

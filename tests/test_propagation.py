@@ -6,17 +6,27 @@ Every test reads the headers that a server on the other end of a socket really r
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote_plus
 
 import anthropic
+import boto3
 import httpx
 import httpx2
 import pytest
 import requests
-from mirror import CLIENTS, Mirror, Reply, Send, context_of, ids_of, open_call, watching
+from mirror import (
+    CLIENTS,
+    Mirror,
+    Reply,
+    Send,
+    context_of,
+    ids_of,
+    open_call,
+    watching,
+)
+from mirror import carried as members
 from needs import missing
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.propagators.composite import CompositePropagator
@@ -64,9 +74,11 @@ def ambient(**entries: str) -> Iterator[None]:
         context.detach(token)
 
 
-def carried(headers: dict[str, str]) -> dict[str, str]:
-    members = [each for each in headers.get("baggage", "").split(",") if each]
-    return {k: unquote_plus(v) for k, _, v in (each.partition("=") for each in members)}
+def carried(headers: Mapping[str, str]) -> dict[str, str]:
+    """Baggage but for the owner's id, which is another in each test."""
+    found = members(headers)
+    found.pop("tollspan.owner_span_id", None)
+    return found
 
 
 def test_an_allowed_host_gets_the_attempts_context_and_the_attribution(
@@ -78,6 +90,18 @@ def test_an_allowed_host_gets_the_attempts_context_and_the_attribution(
     span = next(span for span in exporter.get_finished_spans() if span.name == "POST")
     assert context_of(headers) == ids_of(span)
     assert carried(headers) == SENT  # and nothing else that was in the caller's baggage
+
+
+def test_an_allowed_host_learns_which_span_owns_the_money(
+    send: Send, provider: TracerProvider
+) -> None:
+    with Mirror() as end, open_call(provider, **WHO) as outer:
+        with open_call(provider, outer=outer):
+            send(end.url)
+        with open_call(provider, OWNER_SPAN_ID="00000000000000aa"):
+            send(end.url)
+    owners = [members(each)["tollspan.owner_span_id"] for each in end.received]
+    assert owners == [f"{outer.span_id:016x}", "00000000000000aa"]
 
 
 def test_any_other_host_gets_nothing(send: Send, provider: TracerProvider) -> None:
@@ -357,3 +381,24 @@ def test_custom_transports_see_what_the_host_may_receive(
         c.post("https://api.openai.com/v1")
     assert carried(seen[0]) == SENT
     assert not {"traceparent", "baggage"} & set(seen[1])
+
+
+@pytest.mark.parametrize(("host", "allowed"), [("localhost", True), ("127.0.0.1", False)])
+def test_botocore_carries_attribution_to_allowed_hosts_only(
+    host: str, allowed: bool, provider: TracerProvider
+) -> None:
+    propagate_to("localhost")
+    with Mirror() as mirror:
+        client = boto3.client(
+            "bedrock-runtime",
+            endpoint_url=f"http://{host}:{mirror.port}",
+            region_name="eu-central-1",
+            aws_access_key_id="AKIDEXAMPLE",
+            aws_secret_access_key="k",
+        )
+        with ambient(tollspan_tenant="acme", colour="red"), open_call(provider, **WHO):
+            client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "x"}]}])
+        client.close()
+    (headers,) = mirror.received
+    assert carried(headers) == (SENT if allowed else {})
+    assert ("traceparent" in headers) is allowed

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from types import FunctionType
+from types import FunctionType, MethodDescriptorType
 from typing import Any
 
 import pytest
@@ -27,13 +27,13 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from outcomes import call_spans, settle, shown, told
 from packaging.version import Version
-from sdks import call_spans, settle, shown, told
 
 from tollspan import calls, instrumentation, semconv
-from tollspan.instrumentation import PROVIDERS, _call, _patching
+from tollspan.instrumentation import PROVIDERS, _open_calls, _patching
 
-ELSEWHERE = {"litellm": ".venv-demo"}
+ELSEWHERE = {"litellm": ".venv-demo", "vertexai": ".venv-oldest-google"}
 """SDKs that do not fit beside the newest of the others, and the environment that has them."""
 
 pytestmark = pytest.mark.filterwarnings(
@@ -148,9 +148,9 @@ def watched(provider: TracerProvider, name: str) -> Iterator[None]:
         yield
     finally:
         instrumentation.uninstrument()
-    if _call._live:
+    if _open_calls.live:
         settle()
-    assert _call._live == {}
+    assert _open_calls.live == {}
     assert calls.open_calls == {}
     assert calls.current_call.get() is None
 
@@ -396,19 +396,28 @@ def _held(packages: tuple[str, ...]) -> dict[str, Any]:
             continue
         for key, value in list(vars(module).items()):
             found[f"{name}.{key}"] = value
-            if isinstance(value, type) and value.__module__ == name:
+            # Native classes say that they are builtins.
+            if _is(value, type) and value.__module__ in (name, "builtins"):
                 found.update(
                     {
                         f"{name}.{key}.{k}": v
                         for k, v in vars(value).items()
-                        if isinstance(v, (FunctionType, staticmethod, classmethod, property))
+                        if isinstance(v, (*_FUNCTIONS, staticmethod, classmethod, property))
                     }
                 )
     return {
         place: value
         for place, value in found.items()
-        if "__pydantic_" not in place and isinstance(value, (type, FunctionType, property))
+        if "__pydantic_" not in place and _is(value, type, *_FUNCTIONS, property)
     }
+
+
+_FUNCTIONS = (FunctionType, MethodDescriptorType)
+
+
+def _is(value: Any, *kinds: type) -> bool:
+    """`isinstance`, of which proxies for packages that are not installed would raise."""
+    return issubclass(type(value), kinds)
 
 
 # --- hostile answers, and faults of ours ----------------------------------------------------------
@@ -450,6 +459,6 @@ def test_a_fault_of_ours_is_no_fault_of_the_callers(
             instrumentation.uninstrument()
             calls.current_call.set(None)
             context.attach(before)
-            _call._live.clear()
+            _open_calls.live.clear()
             calls.open_calls.clear()
         assert got == bare, name

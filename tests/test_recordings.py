@@ -447,7 +447,7 @@ def test_no_word_of_the_conversation_is_on_the_span(
 
 
 def _sentences(asked: Any) -> list[str]:
-    """Every string of some length under the keys that carry content."""
+    """Every string of some length under the keys that carry content; a tool's name is told."""
     found: list[str] = []
     for key in ("messages", "input", "instructions", "prompt", "system", "tools"):
         stack = [asked.get(key)]
@@ -456,7 +456,7 @@ def _sentences(asked: Any) -> list[str]:
             if isinstance(each, str) and len(each) > 12:
                 found.append(each)
             elif isinstance(each, dict):
-                stack.extend(each.values())
+                stack.extend(value for key, value in each.items() if key != "name")
             elif isinstance(each, list):
                 stack.extend(each)
     return found or [asked.get("prompt", "")]

@@ -247,7 +247,7 @@ def test_a_request_reads_as_attributes() -> None:
         "gen_ai.request.stop_sequences": ["END"],
         "gen_ai.request.stream": True,
         "gen_ai.output.type": "json",
-        "gen_ai.openai.request.service_tier": "flex",
+        "openai.request.service_tier": "flex",
         "gen_ai.request.reasoning.level": "low",
     }
 

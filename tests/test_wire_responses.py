@@ -47,6 +47,8 @@ EXPECTED = {
     "gen_ai.response.finish_reasons": ["stop"],
     "tollspan.service_tier": "default",
     "tollspan.usage.web_searches": 1,
+    "tollspan.tools.called": 2,
+    "tollspan.tools.called.names": ("web_search",),
     "gen_ai.usage.input_tokens": 44,
     "gen_ai.usage.output_tokens": 300,
     "gen_ai.usage.cache_read.input_tokens": 30,
@@ -165,6 +167,6 @@ def test_a_request_reads_as_attributes() -> None:
         "gen_ai.request.top_p": 0.9,
         "gen_ai.request.stream": True,
         "gen_ai.output.type": "json",
-        "gen_ai.openai.request.service_tier": "priority",
+        "openai.request.service_tier": "priority",
         "gen_ai.request.reasoning.level": "low",
     }

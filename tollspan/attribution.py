@@ -10,6 +10,7 @@ import functools
 import hashlib
 import hmac
 import inspect
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
@@ -256,6 +257,20 @@ def current() -> dict[str, str]:
         if endpoint and (text := _clean(semconv.ENDPOINT_TAG, endpoint)):
             found[semconv.ENDPOINT_TAG] = text
     return found
+
+
+def owner() -> str | None:
+    """Span id (16 hex digits) of the call, in another process, that the work here is done for.
+
+    Its requests carry it as baggage; None where there is none, or `TOLLSPAN_JOIN_CALLERS` is off.
+    """
+    named = baggage.get_baggage(semconv.OWNER_SPAN_ID)
+    if not isinstance(named, str) or not settings().join_callers:
+        return None
+    return named if _SPAN_ID.fullmatch(named) and named.strip("0") else None
+
+
+_SPAN_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def _defaults() -> Mapping[str, str]:

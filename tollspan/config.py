@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "Settings",
     "environment",
+    "mistral_telemetry",
     "problems",
     "reload",
     "settings",
@@ -66,8 +67,59 @@ class Settings:
         "Hosts that receive trace context and attribution: names, `*.suffix`, addresses, networks "
         "such as `10.0.0.0/8`, and the words `loopback` and `private`. Nothing else receives any.",
     )
+    join_callers: bool = _setting(
+        "TOLLSPAN_JOIN_CALLERS",
+        True,
+        "Calls made for a request that came out of an instrumented caller's call restate that call, "
+        "which owns the money. Switch off in a gateway that keeps books of its own.",
+    )
+    bridges: tuple[str, ...] = _setting(
+        "TOLLSPAN_BRIDGES",
+        (),
+        "Gateways that are asked to join the trace or to say more, with something added to requests "
+        "that go to them: `cloudflare`, `foundry`, `litellm`, `openrouter`, `portkey`, `vsr`. "
+        "What each sends: docs/bridges.md.",
+    )
     response_headers: tuple[str, ...] = _setting(
         "TOLLSPAN_RESPONSE_HEADERS", (), "More response headers to keep, beside the allow-list."
+    )
+    direct_hosts: tuple[str, ...] = _setting(
+        "TOLLSPAN_DIRECT_HOSTS",
+        ("loopback",),
+        "Hosts that serve models themselves: no unknown gateway is inferred there. Names, "
+        "`*.suffix`, addresses, networks, `loopback` and `private`.",
+    )
+    otoroshi_prefix: str = _setting(
+        "TOLLSPAN_OTOROSHI_PREFIX",
+        "x-otoroshi-llm-",
+        "How the headers of an Otoroshi gateway's LLM extension begin.",
+    )
+    slow_s: int = _setting(
+        "TOLLSPAN_SLOW_S",
+        30,
+        "Seconds after which a call that ended well counts as slow, and somebody is to blame; "
+        "0 is never.",
+    )
+    stream_usage: tuple[str, ...] = _setting(
+        "TOLLSPAN_STREAM_USAGE",
+        (),
+        "Whose chat streams are asked for their usage (`stream_options.include_usage`; the caller "
+        "does not see the chunk that this adds): `1` for every provider that documents it, and "
+        "names of more hosts.",
+    )
+    estimate_usage: bool = _setting(
+        "TOLLSPAN_ESTIMATE_USAGE",
+        False,
+        "Estimate the tokens of chat streams that state no usage, by their length in bytes; such "
+        "calls are graded `estimated`.",
+    )
+    bedrock_models: tuple[tuple[str, str], ...] = _setting(
+        "TOLLSPAN_BEDROCK_MODELS",
+        (),
+        "Models behind ids of your own on Bedrock (application inference profiles, provisioned "
+        "throughput, imported models), as `profile-id=anthropic.claude-sonnet-4-5-20250929-v1:0`; "
+        "ARNs do as well.",
+        pairs=True,
     )
     prices: str = _setting(
         "TOLLSPAN_PRICES", "", "Path of a price file (TOML or JSON) that goes before the book."
@@ -104,6 +156,11 @@ def environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
+def mistral_telemetry() -> str:
+    """The mistralai SDK's own switch, which it reads with the first request of a client."""
+    return os.environ.get("MISTRAL_SDK_TELEMETRY", "")
+
+
 def state_home() -> Path:
     """Where the local ledger lives unless `TOLLSPAN_DATA_DIR` says otherwise."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
@@ -123,9 +180,15 @@ def _parsed(variable: str, raw: str, default: Any, pairs: bool) -> Any:
     if isinstance(default, int):
         if raw.isascii() and raw.isdigit() and int(raw) < 65536:
             return int(raw)
-        raise ConfigError(f"{variable}={raw!r} is not a port: write a number from 0 to 65535")
+        kind = "port" if variable.endswith("_PORT") else "number of seconds"
+        raise ConfigError(f"{variable}={raw!r} is not a {kind}: write a number from 0 to 65535")
     if isinstance(default, tuple):
         parts = tuple(part.strip() for part in raw.split(",") if part.strip())
+        if variable == "TOLLSPAN_BRIDGES" and (unknown := set(parts) - set(BRIDGES)):
+            raise ConfigError(
+                f"{variable}: {', '.join(sorted(unknown))} is unknown: write some of "
+                + ", ".join(BRIDGES)
+            )
         return _pairs(variable, parts) if pairs else parts
     if variable == "TOLLSPAN_DATA_MODE" and raw not in DATA_MODES:
         raise ConfigError(f"{variable}={raw!r} is unknown: write one of {', '.join(DATA_MODES)}")
@@ -140,6 +203,7 @@ def _pairs(variable: str, parts: tuple[str, ...]) -> tuple[tuple[str, str], ...]
 
 
 DATA_MODES = ("real", "test", "replay", "shadow")
+BRIDGES = ("cloudflare", "foundry", "litellm", "openrouter", "portkey", "vsr")
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:

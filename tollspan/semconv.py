@@ -7,7 +7,7 @@ issue 299); the rest is ours, under `tollspan.`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ATTRIBUTES", "Attribute"]
 
@@ -18,8 +18,7 @@ GATEWAY = "https://github.com/open-telemetry/semantic-conventions-genai/issues/2
 OURS = "tollspan"
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute name: its value's type (`string`, `int`, `double`, `boolean`, `string[]`)."""
 
     name: str
@@ -58,6 +57,8 @@ REQUEST_ENCODING_FORMATS = _attribute("gen_ai.request.encoding_formats", "string
 REQUEST_REASONING_LEVEL = _attribute("gen_ai.request.reasoning.level", "string", "")
 OUTPUT_TYPE = _attribute("gen_ai.output.type", "string", "`text`, `json`, `image`, `speech`")
 RESPONSE_ID = _attribute("gen_ai.response.id", "string", "")
+CONVERSATION_ID = _attribute("gen_ai.conversation.id", "string", "That the provider keeps")
+AGENT_ID = _attribute("gen_ai.agent.id", "string", "Agent that the provider keeps and ran")
 RESPONSE_MODEL = _attribute("gen_ai.response.model", "string", "Model the answer names")
 FINISH_REASONS = _attribute("gen_ai.response.finish_reasons", "string[]", "")
 TIME_TO_FIRST_CHUNK = _attribute(
@@ -70,9 +71,7 @@ DEPLOYMENT_ENVIRONMENT = _attribute(
     "deployment.environment.name", "string", "Resource attribute", source="otel resource"
 )
 SERVICE_NAME = _attribute("service.name", "string", "Resource attribute", source="otel resource")
-OPENAI_REQUEST_SERVICE_TIER = _attribute(
-    "gen_ai.openai.request.service_tier", "string", "Asked for"
-)
+OPENAI_REQUEST_SERVICE_TIER = _attribute("openai.request.service_tier", "string", "Asked for")
 RESPONSE_PROVIDER = _attribute(
     "tollspan.response.provider", "string", "Provider that a gateway's answer names"
 )
@@ -127,11 +126,103 @@ TEXT_OUTPUT_TOKENS = _attribute(
 WEB_SEARCHES = _attribute(
     "tollspan.usage.web_searches", "int", "Server-side searches billed per request"
 )
+FILE_SEARCHES = _attribute(
+    "tollspan.usage.file_searches", "int", "Server-side searches of files, billed per request"
+)
+CODE_RUNS = _attribute(
+    "tollspan.usage.code_runs", "int", "Server-side runs of code; what is billed is their container"
+)
 AUDIO_INPUT_SECONDS = _attribute(
     "tollspan.usage.audio.input_seconds", "double", "Transcriptions billed by duration", unit="s"
 )
+BILLED_INPUT_TOKENS = _attribute(
+    "tollspan.usage.billed.input_tokens", "int", "Paid, where it is less than used", unit="token"
+)
+BILLED_OUTPUT_TOKENS = _attribute(
+    "tollspan.usage.billed.output_tokens", "int", "Likewise, of the output", unit="token"
+)
+SEARCH_UNITS = _attribute(
+    "tollspan.usage.search_units", "int", "Of a rerank: a query with up to 100 documents is one"
+)
+CLASSIFICATIONS = _attribute(
+    "tollspan.usage.classifications", "int", "Inputs classified, where they are what is paid"
+)
+DOCUMENT_PAGES = _attribute(
+    "tollspan.usage.document_pages", "int", "Pages read, where they are what is paid"
+)
+ANNOTATED_PAGES = _attribute(
+    "tollspan.usage.annotated_document_pages", "int", "Part of document_pages, at their own price"
+)
+CONNECTOR_TOKENS = _attribute(
+    "tollspan.usage.connector.input_tokens",
+    "int",
+    "Input that server-side tools bring",
+    unit="token",
+)
+MODELS_USED = _attribute(
+    "tollspan.usage.models", "string[]", "Models of one answer that states the usage of each"
+)
 USAGE_UNTRUSTED = _attribute(
     "tollspan.usage.untrusted", "boolean", "A gateway or library alters or guesses these counts"
+)
+ESTIMATED_INPUT_TOKENS = _attribute(
+    "tollspan.usage.estimated.input_tokens",
+    "int",
+    "By the length of the request; with TOLLSPAN_ESTIMATE_USAGE only",
+    unit="token",
+)
+ESTIMATED_OUTPUT_TOKENS = _attribute(
+    "tollspan.usage.estimated.output_tokens",
+    "int",
+    "By the length of a streamed answer that states no usage; likewise",
+    unit="token",
+)
+ANSWERS_SUMMED = _attribute(
+    "tollspan.usage.answers", "int", "Answers that the usage is the sum of, where it is a sum"
+)
+
+# --- tools, limits ------------------------------------------------------------------------------
+TOOLS_SENT = _attribute("tollspan.tools.sent", "int", "Definitions of tools in the request")
+TOOLS_SENT_NAMES = _attribute("tollspan.tools.sent.names", "string[]", "Each name once")
+TOOLS_CALLED = _attribute("tollspan.tools.called", "int", "Calls of tools in the answer")
+TOOLS_CALLED_NAMES = _attribute("tollspan.tools.called.names", "string[]", "Each name once")
+REMAINING_REQUESTS = _attribute(
+    "tollspan.rate_limit.remaining_requests", "int", "Headroom that the answer's headers state"
+)
+REMAINING_TOKENS = _attribute("tollspan.rate_limit.remaining_tokens", "int", "", unit="token")
+REMAINING_INPUT_TOKENS = _attribute(
+    "tollspan.rate_limit.remaining_input_tokens", "int", "", unit="token"
+)
+REMAINING_OUTPUT_TOKENS = _attribute(
+    "tollspan.rate_limit.remaining_output_tokens", "int", "", unit="token"
+)
+LIMIT_REQUESTS = _attribute(
+    "tollspan.rate_limit.limit_requests", "int", "The limit that the headroom is a part of"
+)
+LIMIT_TOKENS = _attribute("tollspan.rate_limit.limit_tokens", "int", "", unit="token")
+QUEUE_TIME = _attribute(
+    "tollspan.queue_s", "double", "How long the provider let the request wait", unit="s"
+)
+LOAD_TIME = _attribute(
+    "tollspan.load_s", "double", "How long a local server took to load the model", unit="s"
+)
+INPUT_TIME = _attribute(
+    "tollspan.input_s", "double", "How long the server read the input, as it states", unit="s"
+)
+OUTPUT_TIME = _attribute(
+    "tollspan.output_s", "double", "How long the server wrote the output, as it states", unit="s"
+)
+SERVER_TIME = _attribute(
+    "tollspan.server_s", "double", "How long the server worked on the whole, as it states", unit="s"
+)
+SYSTEM_FINGERPRINT = _attribute(
+    "tollspan.system_fingerprint", "string", "Backend configuration that the answer names"
+)
+BILL_TO = _attribute(
+    "tollspan.bill_to", "string", "Organisation that the request asks to be billed (Hugging Face)"
+)
+BACKGROUND = _attribute(
+    "tollspan.background", "boolean", "Asked for by one call and answered by a later one"
 )
 
 # --- who ----------------------------------------------------------------------------------------
@@ -168,9 +259,35 @@ COST_GRADE = _attribute(
 COST_REPORTED = _attribute("tollspan.cost.reported_usd", "double", "What a hop states", unit="USD")
 COST_DERIVED = _attribute("tollspan.cost.derived_usd", "double", "Price × usage", unit="USD")
 COST_AVOIDED = _attribute("tollspan.cost.avoided_usd", "double", "Saved by a cache hit", unit="USD")
+COST_CHARGED = _attribute(
+    "tollspan.cost.charged_usd",
+    "double",
+    "What the outermost gateway charges, where that is not what is reported behind it: margin, "
+    "discount",
+    unit="USD",
+)
+COST_EXTRA = _attribute(
+    "tollspan.cost.extra_usd",
+    "double",
+    "Part of the amount: what a gateway spent on calls of its own for this one",
+    unit="USD",
+)
+COST_EXTRA_REASON = _attribute(
+    "tollspan.cost.extra_reason", "string", "`classifier`, `judge`, `embedding`, `mirror`"
+)
 COST_WASTED = _attribute("tollspan.cost.wasted_usd", "double", "Paid for nothing", unit="USD")
 WASTE_REASON = _attribute(
     "tollspan.waste_reason", "string", "`retry`, `abandoned`, `error`, `duplicate`"
+)
+WASTED_MS = _attribute(
+    "tollspan.wasted_ms",
+    "double",
+    "Time for nothing: the whole of a call that failed, before its answer's request of one that "
+    "was retried",
+    unit="ms",
+)
+WASTED_MS_REASON = _attribute(
+    "tollspan.wasted_ms_reason", "string", "`retry`, `abandoned`, `error`, `duplicate`"
 )
 UNPRICED_REASON = _attribute(
     "tollspan.unpriced_reason",
@@ -182,7 +299,7 @@ GRADE_REASON = _attribute(
     "string",
     "Why the grade is `lower_bound` or `estimated`: `partial_answer`, `attempt_lost`, "
     "`missing_usage`, `unknown_fee`, `unknown_tier`, `unknown_unit`, `other_model`, "
-    "`deployment_name`, `untrusted_usage`, "
+    "`deployment_name`, `untrusted_usage`, `estimated_usage`, `summed_usage`, "
     "`unknown_region`, `stated_by_other`",
 )
 PRICE_VERSION = _attribute("tollspan.price.version", "string", "Book and version that priced it")
@@ -193,6 +310,12 @@ INFERENCE_GEO = _attribute(
 )
 OWNER_SPAN_ID = _attribute(
     "tollspan.owner_span_id", "string", "On a restated span: who owns the money (16 hex)"
+)
+CALL_PURPOSE = _attribute(
+    "tollspan.call_purpose",
+    "string",
+    "What a gateway makes this call for on its own account, beside the answer that it was asked "
+    "for: `llm_as_a_judge_guardrail`, … (LiteLLM's words)",
 )
 RESTATED_PREFIX = "tollspan.restated."
 """Usage of a restated span: what stands behind `gen_ai.usage.` stands behind this instead."""
@@ -221,6 +344,47 @@ BLOCKED_STAGE = _attribute(
     "tollspan.blocked_stage", "string", "`before` or `after` the model ran, where it is stated"
 )
 BLAME = _attribute("tollspan.blame", "string", "`app`, `network`, `proxy`, `provider`")
+BLAME_EVIDENCE = _attribute(
+    "tollspan.blame.evidence",
+    "string",
+    "Why: `caller_left`, `bad_request`, `bad_key`, `refused_prompt`, `guardrail`, `no_connection`, "
+    "`timeout`, `broken_answer`, `gateway_answered`, `gateway_fault`, `gateway_key`, "
+    "`gateway_slow`, `unreachable`, `rate_limited`, `overloaded`, `server_error`, `upstream_timeout`, "
+    "`error_in_answer`, `slow_answer`, `retries`",
+)
+HIDDEN_ATTEMPTS = _attribute(
+    "tollspan.hidden_attempts",
+    "int",
+    "Requests that gateways sent beyond one for each of the SDK's, as sure as the upstream attempts",
+)
+RETRY_AMPLIFICATION = _attribute(
+    "tollspan.retry_amplification",
+    "double",
+    "Requests that reached a model for this one call, where more than one did",
+)
+GUARDRAIL = _attribute(
+    "tollspan.guardrail",
+    "string",
+    "What a gateway's guardrails said of the call: `passed`, `warned`, `denied`",
+)
+GATEWAY_STATED = _attribute(
+    "tollspan.gateway.stated", "string", "Gateway that the body of the answer or error shows"
+)
+GATEWAY_ATTEMPTS = _attribute(
+    "tollspan.gateway.attempts", "int", "Requests of a gateway's that the body lists"
+)
+GATEWAY_UPSTREAM_STATUS = _attribute(
+    "tollspan.gateway.upstream_status", "int", "Status behind a gateway that its error's body names"
+)
+GATEWAY_CUT_OFF = _attribute(
+    "tollspan.gateway.cut_off", "boolean", "A gateway says that it could not reach who is behind it"
+)
+GATEWAY_STRATEGY = _attribute(
+    "tollspan.gateway.strategy",
+    "string",
+    "How a gateway was told to choose: Portkey's modes on the way to the target, OpenRouter's "
+    "strategy",
+)
 HOP_INDEX = _attribute("tollspan.hop.index", "int", "0 is nearest to the application")
 HOP_ROLE = _attribute(
     "tollspan.hop.role", "string", "`proxy`, `router`, `model`, `cache`, `guardrail`"
@@ -228,6 +392,11 @@ HOP_ROLE = _attribute(
 HOP_NAME = _attribute("tollspan.hop.name", "string", "")
 HOP_EVIDENCE = _attribute("tollspan.hop.evidence", "string", "`observed`, `reported`, `inferred`")
 HOP_OVERHEAD = _attribute("tollspan.hop.overhead_ms", "double", "Only where it is known", unit="ms")
+HOP_ORDER = _attribute(
+    "tollspan.hop.order",
+    "string",
+    "`unknown` where several gateways answered at one depth and nothing tells which stands outside",
+)
 GATEWAY_NAME = _attribute("gen_ai.gateway.name", "string", "", source=GATEWAY)
 GATEWAY_VERSION = _attribute("gen_ai.gateway.version", "string", "", source=GATEWAY)
 GATEWAY_REQUEST_ID = _attribute("gen_ai.gateway.request.id", "string", "", source=GATEWAY)
@@ -245,6 +414,12 @@ MESSAGING_DESTINATION = _attribute(
 
 # --- attempts -----------------------------------------------------------------------------------
 ATTEMPT = _attribute("tollspan.attempt", "int", "1, 2, … within one call")
+ATTEMPT_HEAD_MS = _attribute(
+    "tollspan.attempt.head_ms",
+    "double",
+    "Until the answer's head came; where a gateway states its part of that",
+    unit="ms",
+)
 RETRY_AFTER = _attribute("tollspan.retry_after_s", "double", "What the answer asked for", unit="s")
 HTTP_METHOD = _attribute("http.request.method", "string", "", source=HTTP)
 HTTP_STATUS = _attribute("http.response.status_code", "int", "", source=HTTP)

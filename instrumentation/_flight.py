@@ -1,0 +1,289 @@
+"""The life of an attempt: one HTTP request that an SDK makes inside an open call.
+
+A flight notes the facts on a `calls.Attempt`, gives it a span where nothing else makes one, and sees
+to what leaves the process with the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from time import time, time_ns
+from typing import Any, Protocol
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from tollspan import calls, semconv
+from tollspan.calls import Attempt, OpenCall
+from tollspan.config import settings
+from tollspan.guard import quietly
+
+from . import _attempts, _headers, _propagation
+from ._context import entered
+from ._destinations import may_receive
+from ._hosts import provider_at
+from ._http_spans import http_span_in
+from ._ids import span_id
+
+__all__ = ["Flight"]
+
+
+class Request(Protocol):
+    """What the requests of httpx, requests and aiohttp have in common."""
+
+    @property
+    def headers(self) -> MutableMapping[str, str]: ...
+
+
+_FLIGHT = otel_context.create_key("tollspan-flight")
+_ERROR = trace.Status(trace.StatusCode.ERROR)
+
+
+def _outermost(call: OpenCall) -> OpenCall:
+    while call.outer is not None:
+        call = call.outer
+    return call
+
+
+class Flight:
+    """One request from the moment that it is sent until its response or its failure comes.
+
+    Making one cannot fail; `depart` may stop anywhere (a fault of ours) and `land` still leaves
+    context and request as they were.
+    """
+
+    __slots__ = (
+        "_before",
+        "_call",
+        "_changes",
+        "_entered",
+        "_marked",
+        "_outer",
+        "_request",
+        "_undo",
+        "attempt",
+    )
+
+    def __init__(self, call: OpenCall) -> None:
+        self._call = call
+        self._outer = call
+        self.attempt: Attempt | None = None
+        """None while nothing is recorded: a request inside a request, or one that is not the call's."""
+        self._marked: trace.Span | None = None
+        self._request: Request | None = None
+        self._changes: _propagation.Changes = []
+        self._undo: Callable[[], None] | None = None
+        self._before: Context | None = None
+        self._entered: Context | None = None
+
+    def depart(
+        self, request: Request, method: str, host: str, port: int | None, *, below: bool | None
+    ) -> None:
+        """The request is about to be sent.
+
+        Args:
+            request: has its headers changed until `land`.
+            below: whether an HTTP instrumentation below will make the span and inject. None where
+                one would be above: its span is open already, and it has injected.
+        """
+        context = otel_context.get_current()
+        call = self._call
+        self._outer = outer = call if call.outer is None else _outermost(call)
+        above = context.get(_FLIGHT)
+        if isinstance(above, Flight) and above._carries(outer):
+            return  # a client that sends by means of another one (httpx over aiohttp)
+        allowed = may_receive(host)
+        own = not _is_side_request(call, request, method, host)
+        span: trace.Span | None = None
+        if own:
+            attempt = self._record(method, host, port)
+            if below is None:
+                self._marked = marked = http_span_in(context)
+                if marked is not None:
+                    marked.set_attributes(attempt.attributes)
+            if not below and self._marked is None:
+                span = self._start_span(attempt, method, context)
+        self._request = request
+        inside = context
+        attributes: Mapping[str, Any] = outer.attributes if own else {}
+        owner = _attempts.owner_of(outer) if own and allowed else ""
+        if below:
+            if allowed:  # what it injects there must not travel on with a redirect
+                before = request.headers.get(_propagation.BAGGAGE)
+                self._changes.append((_propagation.BAGGAGE, before))
+            inside = _propagation.baggage_for_instrumentation(
+                inside, request.headers, allowed=allowed, attributes=attributes, owner=owner
+            )
+        if not allowed or (own and not below):
+            self._changes += _propagation.write(
+                request.headers,
+                allowed=allowed,
+                span=span or call.span,
+                attributes=attributes,
+                owner=owner,
+            )
+        self._enter(context, entered(inside, span, _FLIGHT, self))
+        if own and (names := settings().bridges):
+            from . import _bridges  # off unless a setting names some
+
+            parent = (span or call.span).get_span_context()
+            self._undo = _bridges.cross(names, request, host, port, call.attributes, parent)
+
+    def _carries(self, outer: OpenCall) -> bool:
+        """Still on its way. A task that its transport left behind inherits the context of it."""
+        return self._outer is outer and self._entered is not None
+
+    def _record(self, method: str, host: str, port: int | None) -> Attempt:
+        """A new attempt on the call and on every call that this one is a part of."""
+        attempt = self.attempt = Attempt(time_ns())
+        number = len(self._outer.attempts) + 1
+        facts = attempt.attributes
+        facts[semconv.ATTEMPT] = number
+        facts[semconv.HTTP_METHOD] = method
+        facts[semconv.SERVER_ADDRESS] = host
+        if port is not None:
+            facts[semconv.SERVER_PORT] = port
+        if number > 1:
+            facts[semconv.HTTP_RESEND_COUNT] = number - 1
+        attempt.parent_id = self._call.span_id
+        call: OpenCall | None = self._call
+        while call is not None:
+            call.attempts.append(attempt)
+            call = call.outer
+        return attempt
+
+    def _start_span(self, attempt: Attempt, method: str, context: Context) -> trace.Span | None:
+        parent = self._call.span
+        if _attempts.tracer is None or not parent.is_recording():
+            return None
+        if calls.adopts:
+            # The settler makes the span when the call is released: that costs a fifth of a live
+            # one. Until then it has an id, which travels with the request.
+            attempt.span = span = _named_only(parent.get_span_context())
+            return span
+        attempt.span = _attempts.tracer.start_span(
+            method,
+            context=trace.set_span_in_context(parent, context),
+            kind=trace.SpanKind.CLIENT,
+            attributes=attempt.attributes,
+            start_time=attempt.start_ns,
+        )
+        return attempt.span
+
+    def _enter(self, before: Context, inside: Context) -> None:
+        self._before, self._entered = before, inside
+        otel_context.attach(inside)
+
+    def land(self) -> None:
+        """The response's head or an error is there: context and request become what they were."""
+        inside, self._entered = self._entered, None
+        # A coroutine may be closed in another context than its own, where a token could not be
+        # used: what is put back is the value, and only in the place of ours.
+        if inside is not None and otel_context.get_current() is inside:
+            otel_context.attach(self._before or Context())
+        if self._undo is not None:
+            self._undo()
+        if self._request is not None and self._changes:
+            _propagation.restore(self._request.headers, reversed(self._changes))
+
+    def answered(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]
+    ) -> None:
+        """The response's head is there; its body may still be to come."""
+        if self.attempt is None:
+            return
+        facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
+        facts.update(_headers.kept(headers))
+        wait_s = _headers.retry_after_s(facts, time())
+        if wait_s is not None:
+            facts[semconv.RETRY_AFTER] = wait_s
+        if status >= 400:
+            facts[semconv.ERROR_TYPE] = str(status)
+        if self._request is not None and ".targets[" in facts.get(_PORTKEY_INDEX, ""):
+            from ._gateway_facts import strategy
+
+            asked = strategy(self._request.headers.get("x-portkey-config"), facts[_PORTKEY_INDEX])
+            if asked is not None:
+                facts[semconv.GATEWAY_STRATEGY] = asked
+        if not _STATE_THEIR_TIME.isdisjoint(facts) and not self._is_at_provider():
+            facts[semconv.ATTEMPT_HEAD_MS] = (time_ns() - self.attempt.start_ns) / 1e6
+        self._note(facts)
+        if names := settings().bridges:
+            from . import _bridges
+
+            known = self.attempt.attributes
+            port = known.get(semconv.SERVER_PORT)
+            _bridges.heard(names, known[semconv.SERVER_ADDRESS], port, known)
+
+    def _is_at_provider(self) -> bool:
+        """Providers stand behind Envoy and Kong themselves: that is no hop."""
+        assert self.attempt is not None
+        return provider_at(str(self.attempt.attributes.get(semconv.SERVER_ADDRESS))) is not None
+
+    def failed(self, error: BaseException) -> None:
+        """No response came, or its body broke off: the attempt is over."""
+        attempt = self.attempt
+        if attempt is None or (attempt.end_ns and attempt.span is not None):
+            return
+        if semconv.ERROR_TYPE not in attempt.attributes:
+            self._note({semconv.ERROR_TYPE: type(error).__qualname__})
+        _attempts.end(attempt)
+
+    def _note(self, facts: Mapping[str, Any]) -> None:
+        """`facts` on the attempt and on whichever span is its."""
+        assert self.attempt is not None
+        self.attempt.attributes.update(facts)
+        span = self.attempt.span
+        if span is not None:
+            span.set_attributes(facts)
+            if semconv.ERROR_TYPE in facts:
+                span.set_status(_ERROR)
+        elif self._marked is not None:
+            self._marked.set_attributes(facts)
+
+    def end(self) -> None:
+        """The body has been read or closed."""
+        with quietly:
+            if self.attempt is not None:
+                _attempts.end(self.attempt)
+
+
+_PORTKEY_INDEX = semconv.RESPONSE_HEADER_PREFIX + "x-portkey-last-used-option-index"
+_STATE_THEIR_TIME = frozenset(
+    semconv.RESPONSE_HEADER_PREFIX + name
+    for name in (
+        "x-bifrost-upstream-latency-ms",
+        "x-envoy-upstream-service-time",
+        "x-kong-upstream-latency",
+    )
+)
+"""What these gateways waited for others: the rest of our wait is theirs."""
+
+
+def _named_only(parent: trace.SpanContext) -> trace.Span:
+    """A span that is nothing but its id, in the trace of `parent`."""
+    own = trace.SpanContext(
+        parent.trace_id,
+        span_id(),
+        is_remote=False,
+        trace_flags=parent.trace_flags,
+        trace_state=parent.trace_state,
+    )
+    return trace.NonRecordingSpan(own)
+
+
+def _is_side_request(call: OpenCall, request: Request, method: str, host: str) -> bool:
+    """Whether this fetches a token for the call (Entra ID, Google, a metadata service) and no answer.
+
+    It goes to another host than the call was made for, is no redirect from there, and has the
+    shape that token requests have. Everything else counts as an attempt.
+    """
+    asked = call.attributes.get(semconv.SERVER_ADDRESS)
+    if not asked or asked == host or str(asked).lower() == host.lower():
+        return False
+    if call.attempts and 300 <= call.attempts[-1].attributes.get(semconv.HTTP_STATUS, 0) < 400:
+        return False
+    kind = request.headers.get("content-type") or ""
+    # The metadata service of AWS gives a token for a PUT.
+    return method in ("GET", "PUT") or kind.startswith("application/x-www-form-urlencoded")
