@@ -21,7 +21,7 @@ def normalised(span: Span) -> dict[str, Any] | None:
     said = span.attributes
     if semconv.COST_ROLE in said or semconv.HOP_ROLE in said or operation(said) is None:
         return None
-    return ownership.normalised(said, failed=span.status == "error")
+    return ownership.normalised(said, failed=span.status == "error", scope=span.scope)
 
 
 def settled(

@@ -1,8 +1,10 @@
 """Who pays within one trace: one owner per answer, whatever the order the spans came in.
 
-A pure function of the set of spans known of the trace. tollspan's own call spans say what they are;
-among them the outermost owns. GenAI spans of other instrumentations own what no span of ours covers
-above or below them, those that state usage before those that do not, the outermost first.
+A pure function of the set of spans known of the trace, and of the owners that the ids of gateways
+name in other traces. tollspan's own call spans say what they are; among them the outermost owns.
+GenAI spans of other instrumentations own what no span of ours covers above or below them, those
+that state usage before those that do not, the outermost first. What a gateway asked a model for
+itself (a judge, an embedding) restates nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tollspan import semconv
+from tollspan.processors.dialect_gateways import is_extra
+from tollspan.processors.models import split, undated
 
+from .evidence import is_evidence
+from .links import REQUEST
 from .span import Span
 
-__all__ = ["Known", "Part", "ancestors", "owners", "part_of"]
+__all__ = ["Known", "Part", "ancestors", "owners", "part_of", "states_restated", "tells_again"]
 
 INFERENCE = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation"}
@@ -34,6 +40,7 @@ class Part:
     FOREIGN = "foreign"
     ATTEMPT = "attempt"
     HOP = "hop"
+    EVIDENCE = "evidence"
     OTHER = ""
 
 
@@ -52,6 +59,10 @@ class Known:
     hops: Sequence[Mapping[str, Any]] = ()
     settled_from: tuple[int, ...] = ()
     """Versions of the attempts that `settled` was derived from."""
+    bears: tuple[str, ...] = ()
+    """Keys of its own request or answer, which join it to a call in another trace."""
+    hears: tuple[str, ...] = ()
+    """Keys that the answer to it brought."""
 
     @property
     def is_call(self) -> bool:
@@ -69,12 +80,20 @@ def part_of(span: Span, normalised: Mapping[str, Any] | None) -> str:
         span.kind == "client" and semconv.HTTP_METHOD in attributes and not normalised
     ):
         return Part.ATTEMPT
-    if normalised is not None and span.kind in ("client", "internal", "unspecified"):
+    if normalised is not None and (
+        span.kind in ("client", "internal", "unspecified") or _is_of_gateway(span, normalised)
+    ):
         billable = normalised.get(semconv.OPERATION) in INFERENCE
         named = normalised.get(semconv.REQUEST_MODEL) or normalised.get(semconv.RESPONSE_MODEL)
         if billable and named:
             return Part.FOREIGN
-    return Part.OTHER
+    return Part.EVIDENCE if is_evidence(span) else Part.OTHER
+
+
+def _is_of_gateway(span: Span, normalised: Mapping[str, Any]) -> bool:
+    """Traefik writes what it knows of the call on the span of the request that it serves."""
+    states = semconv.INPUT_TOKENS in normalised or semconv.OUTPUT_TOKENS in normalised
+    return span.kind == "server" and states and not is_evidence(span)
 
 
 def ancestors(spans: Mapping[str, Known], span_id: str) -> list[str]:
@@ -91,8 +110,14 @@ def ancestors(spans: Mapping[str, Known], span_id: str) -> list[str]:
     return found
 
 
-def owners(spans: Mapping[str, Known], calls: Sequence[str]) -> dict[str, str]:
-    """For each id in `calls` the id of the span that owns its answer; an owner owns itself."""
+def owners(
+    spans: Mapping[str, Known], calls: Sequence[str], elsewhere: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """For each id in `calls` the id of the span that owns its answer; an owner owns itself.
+
+    `elsewhere`: of calls whose keys another trace has heard, the owner there.
+    """
+    elsewhere = elsewhere or {}
     above = {call: ancestors(spans, call) for call in calls}
     decided: dict[str, str] = {}
     owning: list[str] = []
@@ -100,22 +125,55 @@ def owners(spans: Mapping[str, Known], calls: Sequence[str]) -> dict[str, str]:
     for call in order:
         known = spans[call]
         owner = next((each for each in reversed(above[call]) if decided.get(each) == each), None)
-        if owner is None and known.part == Part.FOREIGN:
-            owner = next((each for each in owning if call in above[each]), None)
-            owner = owner or _same_answer(spans, owning, known)
-        if owner is None and _says_restated(known):
-            owner = _named_owner(known)
+        if owner is not None and _is_besides(known, spans[owner]):
+            owner = None
+        elif owner is None:
+            extra = known.span is not None and is_extra(known.span.attributes)
+            owner = None if extra else elsewhere.get(call)
+            if owner is None and known.part == Part.FOREIGN:
+                owner = next((each for each in owning if call in above[each]), None)
+                owner = owner or _same_answer(spans, decided, known)
+            if owner is None and _says_restated(known) and not _lost_its_owner(spans, known):
+                owner = _named_owner(known)
         decided[call] = owner if owner is not None else call
         if owner is None:
             owning.append(call)
     return decided
 
 
+def _is_besides(known: Known, owner: Known) -> bool:
+    """Whether a gateway made the call for itself, besides the one that it carried."""
+    if known.span is None or owner.span is None:
+        return False
+    if known.part == Part.OURS:
+        return semconv.CALL_PURPOSE in known.span.attributes and not _says_restated(known)
+    return is_extra(known.span.attributes)
+
+
+def _lost_its_owner(spans: Mapping[str, Known], known: Known) -> bool:
+    """Whether the owner that a span of ours names should be above it and has not come (yet).
+
+    Until it does, what is known of the answer is what the span restates.
+    """
+    if _named_owner(known) in spans or not states_restated(known):
+        return False
+    # Where the trace is whole, the owner is in another one.
+    return _is_cut(spans, known)
+
+
+def states_restated(known: Known) -> bool:
+    """Whether a restated span of ours kept enough to be priced by."""
+    said = known.span.attributes if known.span is not None else {}
+    return semconv.RESTATED_INPUT_TOKENS in said or semconv.RESTATED_OUTPUT_TOKENS in said
+
+
 def _rank(known: Known) -> int:
     if known.part == Part.OURS:
         return 1 if _says_restated(known) else 0
     told = known.settled
-    return 2 if semconv.INPUT_TOKENS in told or semconv.OUTPUT_TOKENS in told else 3
+    if _states_usage(told):
+        return 2
+    return 3 if semconv.INPUT_TOKENS in told or semconv.OUTPUT_TOKENS in told else 4
 
 
 def _says_restated(known: Known) -> bool:
@@ -128,23 +186,97 @@ def _named_owner(known: Known) -> str:
     return named if isinstance(named, str) and len(named) == 16 else ""
 
 
-def _same_answer(spans: Mapping[str, Known], owning: Sequence[str], known: Known) -> str | None:
-    """The call of ours with the same response id at the same time: a sibling that logs it again.
+def tells_again(known: Known, other: Known) -> bool:
+    """Whether two calls of other instrumentations that share an id are about one answer.
 
-    A response id alone is not enough: a gateway's cache repeats it in a later call.
+    Of one instrumentation in one process they are two calls, answered from a gateway's cache.
+    """
+    one, two = known.span, other.span
+    if one is None or two is None or not _states_usage(other.normalised):
+        return False
+    return one.scope != two.scope or one.resource != two.resource
+
+
+def _same_answer(
+    spans: Mapping[str, Known], decided: Mapping[str, str], known: Known
+) -> str | None:
+    """The owner of the same request or answer: of a sibling that logs it, too.
+
+    By the id that a gateway gave the request: of its attempts those that state no usage are part of
+    the one that answered. By response id at the same time, told by two instrumentations: an id
+    alone is not enough, a gateway's cache repeats it in a later call.
     """
     span, told = known.span, known.settled
-    response_id = told.get(semconv.RESPONSE_ID)
-    if span is None or not response_id or span.status == "error":
+    if span is None:
         return None
-    for each in owning:
-        other = spans[each].span
+    stated = _states_usage(told)
+    response_id = told.get(semconv.RESPONSE_ID)
+    for each, owner in decided.items():
+        other = spans[each]
+        if other.span is None:
+            continue
+        if not stated and not _requests(known).isdisjoint(_requests(other)):
+            return owner
         if (
-            other is not None
-            and spans[each].part == Part.OURS
-            and other.attributes.get(semconv.RESPONSE_ID) == response_id
-            and other.start_ns <= max(span.end_ns, span.start_ns)
-            and span.start_ns <= max(other.end_ns, other.start_ns)
+            response_id
+            and span.status != "error"
+            and other.span.scope != span.scope
+            and _said(other).get(semconv.RESPONSE_ID) == response_id
+            and other.span.start_ns <= max(span.end_ns, span.start_ns)
+            and span.start_ns <= max(other.span.end_ns, other.span.start_ns)
         ):
-            return each
+            return owner
+        if stated and _are_cut_off(spans, known, other) and _enclose(span, other.span):
+            return owner
     return None
+
+
+def _are_cut_off(spans: Mapping[str, Known], known: Known, other: Known) -> bool:
+    """Whether two calls state the same of one model, and a span between them may be missing: the
+    way up from one of them ends at one that has not come."""
+    one, two = known.settled, _said(other)
+    return (
+        all(
+            one.get(name) == two.get(name) for name in (semconv.INPUT_TOKENS, semconv.OUTPUT_TOKENS)
+        )
+        and not _models(one).isdisjoint(_models(two))
+        and (other.part == Part.OURS or tells_again(known, other))
+        and (_is_cut(spans, known) or _is_cut(spans, other))
+    )
+
+
+def _models(told: Mapping[str, Any]) -> set[str]:
+    names = (semconv.REQUEST_MODEL, semconv.RESPONSE_MODEL, semconv.MODEL_SERVED)
+    stated = (told.get(name) for name in names)
+    return {undated(split(each)[1]) for each in stated if isinstance(each, str) and each}
+
+
+def _enclose(one: Span, other: Span) -> bool:
+    """Whether one of two spans lies within the other in time."""
+    first, second = (one, other) if one.start_ns <= other.start_ns else (other, one)
+    return second.end_ns <= first.end_ns or one.start_ns == other.start_ns
+
+
+def _is_cut(spans: Mapping[str, Known], known: Known) -> bool:
+    seen: set[str] = set()
+    above: Known | None = known
+    while above is not None and above.parent_id not in seen and len(seen) < DEEPEST:
+        if not above.parent_id:
+            return False
+        seen.add(above.parent_id)
+        above = spans.get(above.parent_id)
+    return above is None
+
+
+def _requests(known: Known) -> set[str]:
+    return {key for key in known.bears if key.startswith(REQUEST)}
+
+
+def _said(known: Known) -> Mapping[str, Any]:
+    if known.part == Part.OURS and known.span is not None and not known.settled:
+        return known.span.attributes
+    return known.settled
+
+
+def _states_usage(told: Mapping[str, Any]) -> bool:
+    return bool(told.get(semconv.INPUT_TOKENS) or told.get(semconv.OUTPUT_TOKENS))

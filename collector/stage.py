@@ -1,22 +1,26 @@
 """The step between receiver and ledger: spans in, the call rows that they change out.
 
 Emit, then correct: a call is told at once with what is known, and again with a higher version when
-later spans of its trace say more. The version is a function of the spans known, not of the clock:
-any order, any batching, any redelivery ends in the same rows.
+later spans of its trace say more, or of a trace that an id of a gateway joins to it. The version is
+a function of the spans known, not of the clock: any order, any batching, any redelivery ends in the
+same rows.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 from tollspan import semconv
+from tollspan.processors.ownership import unrestated
 from tollspan.processors.settle import Settled
 
-from .ownership import OWNER, RESTATED, Known, Part, owners, part_of
+from .across import ROUNDS, Across, Trace
+from .call import Call, Hop, call_id, content, made
+from .links import Links, borne, heard
+from .ownership import RESTATED, Known, Part, part_of, states_restated
 from .span import Span
 
 __all__ = ["Call", "Hop", "Remembered", "Stage", "call_id"]
@@ -42,54 +46,12 @@ class Remembered:
 
 
 Recall = Callable[[Sequence[str]], Remembered]
+Linked = Callable[[Sequence[str]], Iterable[str]]
+"""Keys of spans to the ids of the traces in which the ledger has them."""
 
 
-@dataclass(slots=True)
-class Hop:
-    """One station of a call's path; `span_id` is empty where no span stands for it."""
-
-    index: int
-    attributes: Mapping[str, Any]
-    span_id: str = ""
-    status: str = "unset"
-
-
-@dataclass(slots=True)
-class Call:
-    """One call as far as it is known.
-
-    `role`: `owner`, `restated`, or `gone` where a better copy of the span took its place under
-    another key.
-    """
-
-    call_id: str
-    span: Span
-    attributes: Mapping[str, Any]
-    role: str
-    owner_span_id: str
-    hops: list[Hop]
-    version: int
-    hops_gone: Iterable[int] = ()
-    """Places where a hop was told before and is no more."""
-
-
-@dataclass(slots=True)
-class _Trace:
-    spans: dict[str, Known] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    rank: int = 0
-    told: dict[str, int] = field(default_factory=dict)
-    """By span id: hash of what was told last."""
-    hops: dict[str, set[int]] = field(default_factory=dict)
-    """By call id: places of the hops told last."""
-    gone: dict[str, Known] = field(default_factory=dict)
-    """By call id: copies that stand no more, still to be told."""
-
-
-def call_id(trace_id: str, span_id: str, start_ns: int) -> str:
-    """The key of a call: 32 hex digits, the first 16 its start, so that keys sort by time."""
-    digest = blake2b(f"{trace_id}{span_id}".encode(), digest_size=8).hexdigest()
-    return f"{start_ns:016x}{digest}"
+def _nowhere(keys: Sequence[str]) -> Iterable[str]:
+    return ()
 
 
 class Stage:
@@ -98,35 +60,100 @@ class Stage:
     Not for several threads: the ledger's writer owns it.
     """
 
-    def __init__(self, settle: Settle, normalise: Normalise, recall: Recall) -> None:
+    def __init__(
+        self, settle: Settle, normalise: Normalise, recall: Recall, linked: Linked = _nowhere
+    ) -> None:
         self._settle = settle
         self._normalise = normalise
         self._recall = recall
-        self._traces: OrderedDict[str, _Trace] = OrderedDict()
+        self._linked = linked
+        self._traces: OrderedDict[str, Trace] = OrderedDict()
         self._remembered = 0
+        self._links = Links()
+        self._across = Across(self._traces, self._links)
+        self._worn: set[str] = set()
+        self._new_keys: dict[str, None] = {}
+        self.keys: dict[tuple[str, str], None] = {}
+        """Pairs of a key and a trace id that the last `take` added, for the ledger."""
 
     def take(self, spans: Sequence[Span]) -> list[Call]:
         """The calls that `spans` add or change, each with everything known of it."""
         touched = dict.fromkeys(span.trace_id for span in spans)
-        strange = [trace_id for trace_id in touched if trace_id not in self._traces]
-        for trace_id in strange:
-            self._traces[trace_id] = _Trace()
-        remembered = self._recall(strange) if strange else Remembered()
-        for span in remembered.spans:
-            self._learn(span, remembered.hops)
+        self.keys = {}
+        self._remember([trace_id for trace_id in touched if trace_id not in self._traces])
         for span in spans:
             self._learn(span)
-        changed = [call for trace_id in touched for call in self._told(trace_id)]
+        joined = self._followed()
+        joined += [
+            place[0] for each in touched for place in self._links.hearing(self._across.borne(each))
+        ]
+        changed = self._all_told([*joined, *touched])
         for trace_id in touched:
             self._traces.move_to_end(trace_id)
         self._forget_oldest()
         return changed
 
+    def _remember(self, trace_ids: Sequence[str]) -> None:
+        """Traces that are not held, with what the ledger has of them."""
+        if not trace_ids:
+            return
+        for trace_id in trace_ids:
+            self._traces[trace_id] = Trace()
+        remembered = self._recall(trace_ids)
+        for span in remembered.spans:
+            if span.trace_id in self._traces:
+                self._learn(span, remembered.hops)
+
+    def _followed(self) -> list[str]:
+        """Traces that new keys join to what came, from here or from the ledger."""
+        found: dict[str, None] = {}
+        for _ in range(ROUNDS):
+            keys, self._new_keys = list(self._new_keys), {}
+            if not keys:
+                break
+            worn = self._links.worn(keys) - self._worn
+            self._worn |= worn
+            new = [key for key in keys if key in worn or key not in self._worn]
+            found |= dict.fromkeys(trace_id for trace_id, _ in self._links.everywhere(new))
+            told = dict.fromkeys(self._linked(keys))
+            strange = [each for each in told if each not in self._traces]
+            self._remember(strange)
+            found |= dict.fromkeys(strange)
+        self._new_keys = {}
+        return list(found)
+
+    def _all_told(self, trace_ids: Iterable[str]) -> list[Call]:
+        """What changes in these traces, and in those that a change of owners reaches."""
+        waiting = deque(dict.fromkeys(trace_ids))
+        before = {each: self._across.undecided(each) for each in waiting}
+        changed: dict[str, Call] = {}
+        rounds: dict[str, int] = {}
+        while waiting:
+            trace_id = waiting.popleft()
+            rounds[trace_id] = rounds.get(trace_id, 0) + 1
+            for call in self._told(trace_id):
+                changed[call.call_id] = call
+            was, now = before[trace_id], self._traces[trace_id].decided or {}
+            moved = {each for each in now.keys() | was.keys() if now.get(each) != was.get(each)}
+            before[trace_id] = now
+            if not moved or rounds[trace_id] > ROUNDS:
+                continue
+            for other in self._across.reached(trace_id, moved):
+                if other not in waiting:
+                    before[other] = self._across.undecided(other)
+                    waiting.append(other)
+        return list(changed.values())
+
     def forget(self, trace_ids: Iterable[str]) -> None:
         """What was taken of these traces did not reach the ledger: ask the ledger next time."""
         for trace_id in trace_ids:
             trace = self._traces.pop(trace_id, None)
-            self._remembered -= len(trace.spans) if trace is not None else 0
+            if trace is None:
+                continue
+            self._remembered -= len(trace.spans)
+            for span_id, known in trace.spans.items():
+                if known.bears or known.hears:
+                    self._links.take_away((trace_id, span_id), known.bears, known.hears)
 
     def _forget_oldest(self) -> None:
         while self._remembered > REMEMBERED_SPANS and len(self._traces) > 1:
@@ -146,6 +173,8 @@ class Stage:
             return
         if part == Part.FOREIGN and normalised is not None:
             new.normalised = normalised
+        if part:
+            self._join(span, known, new, normalised)
         trace.rank += _evidence(version) - (_evidence(known.version) if known else 0)
         trace.spans[span.span_id] = new
         self._remembered += known is None
@@ -162,6 +191,22 @@ class Stage:
             if not is_call or old_key != key:
                 trace.gone[old_key] = known
 
+    def _join(
+        self, span: Span, known: Known | None, new: Known, normalised: Mapping[str, Any] | None
+    ) -> None:
+        place = (span.trace_id, span.span_id)
+        if known is not None and (known.bears or known.hears):
+            self._links.take_away(place, known.bears, known.hears)
+        if new.is_call:
+            new.bears = borne(span, normalised if new.part == Part.FOREIGN else None)
+        if new.part != Part.FOREIGN:
+            new.hears = heard(span)
+        if new.bears or new.hears:
+            self._links.put(place, new.bears, new.hears)
+            for key in (*new.bears, *new.hears):
+                self._new_keys[key] = None
+                self.keys[key, span.trace_id] = None
+
     def _told(self, trace_id: str) -> Iterable[Call]:
         trace = self._traces[trace_id]
         while trace.gone:
@@ -172,31 +217,42 @@ class Stage:
             return
         attempts, hops = _below(trace)
         for span_id in trace.calls:
-            known = trace.spans[span_id]
-            if known.part == Part.FOREIGN:
-                self._settle_foreign(known, attempts.get(span_id, ()))
-        for span_id, owner in sorted(owners(trace.spans, trace.calls).items()):
+            self._settle_call(trace.spans[span_id], attempts.get(span_id, ()))
+        decided = self._across.decided(trace_id)
+        proofs = self._across.proofs(trace_id, decided, hops)
+        rank = self._across.rank(trace_id, set()) + self._across.rank_below(trace_id)
+        for span_id, owner in sorted(decided.items()):
             known = trace.spans[span_id]
             if known.span is None:
                 continue
-            now = _content(known, owner, hops.get(span_id, ()))
+            proven = proofs.get(span_id)
+            now = content(known, owner, hops.get(span_id, ()), proven)
             if now == trace.told.get(span_id):
                 continue
-            call = _call(known, known.span, owner, hops.get(span_id, ()))
-            call.version = trace.rank << 18 | now & 0x3FFFF
+            call = made(known, known.span, owner, hops.get(span_id, ()), proven)
+            call.version = rank << 18 | now & 0x3FFFF
             places = {hop.index for hop in call.hops}
             call.hops_gone = trace.hops.get(call.call_id, set()) - places
             trace.hops[call.call_id] = places
             trace.told[span_id] = now
             yield call
 
-    def _settle_foreign(self, known: Known, attempts: Sequence[Known]) -> None:
+    def _settle_call(self, known: Known, attempts: Sequence[Known]) -> None:
+        span = known.span
+        if span is None:
+            return
+        normalised = known.normalised
+        if known.part == Part.OURS:
+            if span.attributes.get(semconv.COST_ROLE) != RESTATED or not states_restated(known):
+                return
+            if not normalised:
+                normalised = known.normalised = unrestated(span.attributes)
         from_versions = (known.version, *(each.version for each in attempts))
-        if known.span is None or known.settled_from == from_versions:
+        if known.settled_from == from_versions:
             return
         said = [each.span.attributes for each in attempts if each.span is not None]
-        settled = self._settle(known.normalised, said, known.span.start_ns)
-        known.settled = {**known.normalised, **settled.attributes}
+        settled = self._settle(normalised, said, span.start_ns)
+        known.settled = {**normalised, **settled.attributes}
         known.hops = settled.hops
         known.settled_from = from_versions
 
@@ -206,7 +262,7 @@ def _evidence(version: int) -> int:
     return (1 << 24) + (version >> 40)
 
 
-def _below(trace: _Trace) -> tuple[dict[str, list[Known]], dict[str, list[Known]]]:
+def _below(trace: Trace) -> tuple[dict[str, list[Known]], dict[str, list[Known]]]:
     """Attempts and hops by the id of the call they belong to, each in its order."""
     attempts: dict[str, list[Known]] = {}
     hops: dict[str, list[Known]] = {}
@@ -220,62 +276,6 @@ def _below(trace: _Trace) -> tuple[dict[str, list[Known]], dict[str, list[Known]
     return attempts, hops
 
 
-def _gone(key: str, span: Span, trace: _Trace) -> Call:
+def _gone(key: str, span: Span, trace: Trace) -> Call:
     places = trace.hops.pop(key, set())
     return Call(key, span, {}, "gone", "", [], trace.rank << 18 | 0x3FFFF, hops_gone=places)
-
-
-def _content(known: Known, owner: str, hop_spans: Sequence[Known]) -> int:
-    """A hash of all that a call's row is made from: versions stand for the spans' content."""
-    made_of = (known.version, owner, known.settled_from, [hop.version for hop in hop_spans])
-    return int.from_bytes(blake2b(repr(made_of).encode(), digest_size=8).digest())
-
-
-def _call(known: Known, span: Span, owner: str, hop_spans: Sequence[Known]) -> Call:
-    ours = known.part == Part.OURS
-    attributes = span.attributes if ours else known.settled
-    hops = _observed(hop_spans) or [Hop(index, each) for index, each in enumerate(known.hops)]
-    if not hops and attributes.get(semconv.HOP_COUNT) in (None, 1):
-        hops = [Hop(0, _model_of(attributes))]
-    return Call(
-        call_id=call_id(span.trace_id, span.span_id, span.start_ns),
-        span=span,
-        attributes=attributes,
-        role=OWNER if owner == span.span_id else RESTATED,
-        owner_span_id=owner,
-        hops=hops,
-        version=0,
-    )
-
-
-def _observed(hop_spans: Sequence[Known]) -> list[Hop]:
-    """Hops as their spans tell them; two that claim one place stand behind each other."""
-    hops: dict[int, Hop] = {}
-    for position, known in enumerate(hop_spans):
-        if known.span is None:
-            continue
-        index = known.span.attributes.get(semconv.HOP_INDEX)
-        if not isinstance(index, int) or not 0 <= index < 65_536 or index in hops:
-            index = position if position not in hops else max(hops) + 1
-        span = known.span
-        hops[index] = Hop(index, span.attributes, span.span_id, span.status)
-    return [hops[index] for index in sorted(hops)]
-
-
-def _model_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The one station of a direct call; no span stands for it, the call span says it all."""
-    model = next(
-        (
-            attributes[name]
-            for name in (semconv.MODEL_SERVED, semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
-            if attributes.get(name)
-        ),
-        "",
-    )
-    return {
-        semconv.HOP_ROLE: "model",
-        semconv.HOP_NAME: attributes.get(semconv.PROVIDER, ""),
-        semconv.PROVIDER: attributes.get(semconv.PROVIDER, ""),
-        semconv.RESPONSE_MODEL: model,
-        semconv.HOP_EVIDENCE: "observed",
-    }

@@ -7,6 +7,7 @@ work. A Bloom filter says which the ledger may have; its mistakes cost a query, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 from tollspan.collector.stage import Remembered
 
@@ -18,7 +19,7 @@ __all__ = ["Recall"]
 BITS = 1 << 24
 HASHES = 4
 MOST_TRACES = 2_000_000
-"""Beyond, so many bits are set that asking always is as good."""
+"""Or keys; beyond, so many bits are set that asking always is as good."""
 
 PAGE = 50_000
 SPANS = """
@@ -33,22 +34,27 @@ WHERE trace_id IN {traces:Array(String)} AND owner != 'gone'
 """
 
 
+LINKED = "SELECT DISTINCT trace_id FROM span_links WHERE key IN {keys:Array(String)}"
+
+
 class Recall:
     """Callable: trace ids in, what the ledger has of them out. Reads the ledger's ids once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._bits = bytearray(BITS // 8)
-        self._traces = 0
-        for trace_id in _trace_ids(ledger):
-            self._add(trace_id)
-            if self._traces > MOST_TRACES:
+        self._traces = _Filter()
+        self._keys = _Filter()
+        for trace_id in _all(ledger, "trace_id", "spans"):
+            if not self._traces.add(int(trace_id, 16)):
+                break
+        for key in _all(ledger, "key", "span_links"):
+            if not self._keys.add(_number(key)):
                 break
 
     def __call__(self, trace_ids: Sequence[str]) -> Remembered:
-        perhaps = [trace_id for trace_id in trace_ids if self._may_have(trace_id)]
+        perhaps = [each for each in trace_ids if self._traces.may_have(int(each, 16))]
         for trace_id in trace_ids:
-            self._add(trace_id)
+            self._traces.add(int(trace_id, 16))
         if not perhaps:
             return Remembered()
         hops: dict[str, list[int]] = {}
@@ -57,33 +63,55 @@ class Recall:
         spans = map(span_of, self._ledger.recall(SPANS, {"traces": perhaps}))
         return Remembered(list(spans), hops)
 
-    def _add(self, trace_id: str) -> None:
-        self._traces += 1
-        for place in _places(trace_id):
-            self._bits[place >> 3] |= 1 << (place & 7)
+    def linked(self, keys: Sequence[str]) -> list[str]:
+        """Ids of the traces in which the ledger has one of `keys`."""
+        perhaps = [key for key in keys if self._keys.may_have(_number(key))]
+        for key in keys:
+            self._keys.add(_number(key))
+        if not perhaps:
+            return []
+        return [row["trace_id"] for row in self._ledger.recall(LINKED, {"keys": perhaps})]
 
-    def _may_have(self, trace_id: str) -> bool:
-        return self._traces > MOST_TRACES or all(
-            self._bits[place >> 3] & 1 << (place & 7) for place in _places(trace_id)
+
+class _Filter:
+    """A Bloom filter over numbers of 128 bits."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(BITS // 8)
+        self._held = 0
+
+    def add(self, number: int) -> bool:
+        """False once it holds so many that asking it says nothing."""
+        self._held += 1
+        for place in _places(number):
+            self._bits[place >> 3] |= 1 << (place & 7)
+        return self._held <= MOST_TRACES
+
+    def may_have(self, number: int) -> bool:
+        return self._held > MOST_TRACES or all(
+            self._bits[place >> 3] & 1 << (place & 7) for place in _places(number)
         )
 
 
-def _places(trace_id: str) -> Iterator[int]:
-    number = int(trace_id, 16)
+def _number(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=16).digest())
+
+
+def _places(number: int) -> Iterator[int]:
     number ^= number >> 64
     for each in range(HASHES):
         yield (number >> 16 * each ^ number << 5 * each) % BITS
 
 
-def _trace_ids(ledger: Ledger) -> Iterator[str]:
+def _all(ledger: Ledger, column: str, table: str) -> Iterator[str]:
     last = ""
     while True:
         page = ledger.recall(
-            "SELECT DISTINCT trace_id FROM spans WHERE trace_id > {last:String} "
-            f"ORDER BY trace_id LIMIT {PAGE}",
+            f"SELECT DISTINCT {column} FROM {table} WHERE {column} > {{last:String}} "
+            f"ORDER BY {column} LIMIT {PAGE}",
             {"last": last},
         )
-        yield from (row["trace_id"] for row in page)
+        yield from (row[column] for row in page)
         if len(page) < PAGE:
             return
-        last = page[-1]["trace_id"]
+        last = page[-1][column]

@@ -127,6 +127,8 @@ class Writer:
         try:
             calls = self._stage.take(spans)
             self._ledger.insert("spans", map(span_row, spans))
+            links = ({"key": key, "trace_id": trace_id} for key, trace_id in self._stage.keys)
+            self._ledger.insert("span_links", links)
             self._ledger.insert("llm_hops", (row for call in calls for row in hop_rows(call)))
             self._ledger.insert("llm_calls", map(call_row, calls))
         except BaseException:

@@ -16,7 +16,7 @@ from tollspan import calls, semconv
 from .bounded import Bounded
 from .sdk import attributes_of
 
-__all__ = ["Ancestry", "outermost"]
+__all__ = ["Ancestry", "owner_of"]
 
 _MOST = 10_000
 _DEEPEST = 64
@@ -26,7 +26,7 @@ _ENDPOINTS = (semconv.HTTP_ROUTE, semconv.CELERY_TASK, semconv.MESSAGING_DESTINA
 class Ancestry:
     """Live spans of this process, and the owners of answers among them and inside them."""
 
-    __slots__ = ("covered", "live", "owners")
+    __slots__ = ("callers", "covered", "live", "owners")
 
     def __init__(self) -> None:
         self.live: Bounded[ReadableSpan] = Bounded(_MOST)
@@ -34,8 +34,10 @@ class Ancestry:
         """Live spans around an answer that is owned: span id to the owner's."""
         self.owners: Bounded[int] = Bounded(_MOST)
         """Ended spans that own or restate an answer: what ends inside them later restates it."""
+        self.callers: Bounded[int] = Bounded(_MOST)
+        """Server spans of requests that a call in another process made: span id to its owner's."""
 
-    def _parents(self, span: ReadableSpan) -> Iterator[int]:
+    def parents(self, span: ReadableSpan) -> Iterator[int]:
         """Ids of the local spans around `span`, innermost first, as far as they are known."""
         above: ReadableSpan | None = span
         for _ in range(_DEEPEST):
@@ -47,17 +49,19 @@ class Ancestry:
 
     def owner_above(self, span: ReadableSpan) -> int:
         """The owner among the spans around `span`, or 0."""
-        for span_id in self._parents(span):
+        for span_id in self.parents(span):
             if (call := calls.open_calls.get(span_id)) is not None:
-                return outermost(call).span_id
+                return owner_of(call)
             if (owner := self.owners.get(span_id)) is not None:
+                return owner
+            if self.callers and (owner := self.callers.get(span_id)) is not None:
                 return owner
         return 0
 
     def cover(self, span: ReadableSpan, owner: int) -> None:
         """Remember that `owner` owns an answer, and that the spans around `span` hold it."""
         self.owners.put(owner, owner)
-        for span_id in self._parents(span):
+        for span_id in self.parents(span):
             if span_id in self.live:
                 self.covered.put(span_id, owner)
 
@@ -66,7 +70,7 @@ class Ancestry:
         span = self.live.get(trace.get_current_span().get_span_context().span_id)
         if span is None:
             return None
-        for each in (span, *(self.live.get(span_id) for span_id in self._parents(span))):
+        for each in (span, *(self.live.get(span_id) for span_id in self.parents(span))):
             if each is not None and each._kind in (SpanKind.SERVER, SpanKind.CONSUMER):
                 attributes = attributes_of(each)
                 for name in _ENDPOINTS:
@@ -75,8 +79,10 @@ class Ancestry:
         return None
 
 
-def outermost(call: calls.OpenCall) -> calls.OpenCall:
-    """The call that owns what `call` is a part of."""
+def owner_of(call: calls.OpenCall) -> int:
+    """Span id of the owner of what `call` is a part of: the outermost call, or the one in another
+    process that this work is done for."""
     while call.outer is not None:
         call = call.outer
-    return call
+    named = call.attributes.get(semconv.OWNER_SPAN_ID)
+    return int(named, 16) if isinstance(named, str) else call.span_id

@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .tariff import Tariff, Tiered, compiled
 from .usage import Counts
@@ -28,8 +27,7 @@ os.register_at_fork(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Book:
+class _Book(NamedTuple):
     providers: Mapping[str, Any]
     all_providers: list[Any]
     per: Mapping[str, int]
@@ -92,8 +90,7 @@ def _load() -> _Book:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One model of the book at one moment, in one context."""
 
     provider: str

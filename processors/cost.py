@@ -18,8 +18,8 @@ from .gateways import usd
 from .hops import Path
 from .prices import STANDARD, Asked, Prices, Quote, count_unpriced, current
 from .reach import status_of, transport_error, unsent
-from .tariff import InconsistentUsage, rounded
-from .usage import Counts, counts
+from .tariff import InconsistentUsage, rounded, total
+from .usage import Counts, counts, estimated
 
 __all__ = ["FREE", "Money", "money"]
 
@@ -28,7 +28,7 @@ Attributes = Mapping[str, Any]
 FREE = ("count_tokens", "moderation")
 """Operations that cost nothing by nature: no amount, no grade."""
 
-_NO_OUTPUT = ("embeddings", "rerank", "transcription", "translation")
+_NO_OUTPUT = ("embeddings", "rerank", "transcription", "translation", "ocr", "classification")
 """Operations whose answers need no output tokens to be complete."""
 
 _USUAL_REGIONS = (None, "", "global", "not_available")
@@ -46,7 +46,13 @@ _USED = (
     "output_image_tokens",
     "audio_seconds",
     "web_searches",
+    "storage_searches",
+    "rerank_searches",
+    "input_document_pages",
 )
+
+_FEES = ("web_searches", "storage_searches", "code_executions")
+"""What servers do besides answering, each for a fee of its own."""
 
 
 @dataclass(slots=True)
@@ -122,9 +128,12 @@ def money(
     if way.unreached:
         _unreached(found, way)
     elif found.reported is not None:
-        found.amount, found.grade, found.doubt = found.reported, "billed", None
+        paid = found.reported if way.charged is None else way.charged
+        found.amount, found.grade, found.doubt = paid, "billed", None
     elif found.amount is not None:
         _grade(found, call, attempts)
+    if way.extra is not None and found.amount is not None:
+        found.amount = total((found.amount, way.extra))
     if found.amount is None:
         found.doubt = None
     if not well(call) and (status := call.get(semconv.STATUS)) != "blocked":
@@ -159,9 +168,12 @@ def _derive(
 ) -> None:
     used = counts(call, restated=restated)
     # Failed calls are reported with zeros by some; nobody answers from nothing.
-    if not any(used.get(unit) for unit in _USED):
+    guessed = not any(used.get(unit) for unit in _USED)
+    if guessed and not (used := estimated(call)):
         found.reason = "no_usage"
         return
+    if (answers := call.get(semconv.ANSWERS_SUMMED)) and "input_tokens" in used:
+        used = {**used, "request_input_tokens": used["input_tokens"] // answers}
     requested, tier = call.get(semconv.REQUEST_MODEL), call.get(semconv.SERVICE_TIER)
     asked = Asked(
         way.provider,
@@ -190,6 +202,8 @@ def _derive(
     found.amount = found.derived = amount
     found.version, found.quote = quote.version, quote
     found.grade, found.doubt = _trust(call, way, used, quote)
+    if guessed:
+        found.grade, found.doubt = "estimated", "estimated_usage"
 
 
 def _tier(tier: Any, speed: Any) -> str | None:
@@ -209,11 +223,15 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
         return "estimated", "unknown_unit"
     if call.get(semconv.INFERENCE_GEO) not in _USUAL_REGIONS:
         return "estimated", "unknown_region"
-    if call.get(semconv.USAGE_UNTRUSTED):
+    if way.untrusted or call.get(semconv.USAGE_UNTRUSTED):
         return "estimated", "untrusted_usage"
     tariff = quote.tariff
     assert tariff is not None
-    if used.get("web_searches") and "web_searches" not in tariff.units:
+    if len(call.get(semconv.MODELS_USED) or ()) > 1:
+        return "estimated", "other_model"
+    if call.get(semconv.ANSWERS_SUMMED) and len(tariff.segments) > 1:
+        return "estimated", "summed_usage"  # the price depends on how long each one's input was
+    if any(used.get(fee) and fee not in tariff.units for fee in _FEES):
         return "lower_bound", "unknown_fee"
     if "audio_seconds" not in used and (
         ("input_tokens" not in used and "input_tokens" in tariff.units)
@@ -243,7 +261,7 @@ def _unseen(status: Any, attempts: Sequence[Attributes]) -> bool:
         return bool(status == "abandoned")
     code = status_of(attempts[-1])
     if code is not None:
-        return code < 400
+        return code < 400 or code in (408, 504)  # somebody waited for an answer
     error = transport_error(attempts[-1])
     return error is not None and not unsent(error)
 

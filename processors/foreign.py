@@ -4,16 +4,21 @@ OpenTelemetry, old and new: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 OpenInference: https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 OpenLLMetry: https://github.com/traceloop/openllmetry/tree/main/packages/opentelemetry-semantic-conventions-ai
 Vercel AI SDK: https://ai-sdk.dev/docs/ai-sdk-core/telemetry
-LiteLLM: https://docs.litellm.ai/docs/observability/opentelemetry_integration
+LangSmith: https://docs.langchain.com/langsmith/trace-with-opentelemetry
+Langfuse: https://langfuse.com/integrations/native/opentelemetry
+xAI: https://github.com/xai-org/xai-sdk-python/blob/main/src/xai_sdk/chat.py
+Spans of gateways are in `dialect_gateways`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tollspan import semconv
 
+from . import dialect_gateways
 from .models import book_provider, provider_name
 from .usage import counts
 
@@ -52,6 +57,11 @@ def _count(value: Any) -> int | None:
 
 def _reasons(value: Any) -> list[str] | None:
     """Some write only one. The AI SDK's have dashes: `content-filter`."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)  # LiteLLM writes the list as text
+        except ValueError:
+            return None
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, (list, tuple)):
         return None
@@ -61,11 +71,26 @@ def _reasons(value: Any) -> list[str] | None:
 _ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
     semconv.PROVIDER: (
         _provider,
-        ("gen_ai.system", "llm.provider", "llm.system", "llm.vendor", "ai.model.provider"),
+        (
+            "gen_ai.system",
+            "llm.provider",
+            "llm.system",
+            "llm.vendor",
+            "ai.model.provider",
+            "gen_ai.model.provider",
+            "langsmith.metadata.ls_provider",
+        ),
     ),
     semconv.REQUEST_MODEL: (
         _text,
-        ("llm.request.model", "llm.model_name", "embedding.model_name", "ai.model.id"),
+        (
+            "llm.request.model",
+            "llm.model_name",
+            "embedding.model_name",
+            "ai.model.id",
+            "langfuse.observation.model.name",
+            "langsmith.metadata.ls_model_name",
+        ),
     ),
     semconv.RESPONSE_MODEL: (_text, ("llm.response.model", "ai.response.model")),
     semconv.RESPONSE_ID: (_text, ("ai.response.id",)),
@@ -98,6 +123,8 @@ _ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
         (
             "gen_ai.usage.cache_read_input_tokens",
             "gen_ai.usage.input_tokens.cached",
+            "gen_ai.usage.cached_prompt_text_tokens",
+            "gen_ai.usage.input_token_details.cache_read",
             "gen_ai.usage.details.cache_read_tokens",
             "llm.token_count.prompt_details.cache_read",
             "ai.usage.cachedInputTokens",
@@ -152,12 +179,18 @@ COSTS = (
     "gen_ai.cost.total_cost",
     "llm.cost.total",
     "litellm.cost.total",
+    "agw.ai.usage.cost.total",
+    "tensorzero.cost_usd",
     "operation.cost",
 )
 """Where others write what they think that a call cost."""
 
 _WORDS = {
     "acompletion": "chat",
+    "anthropic_messages": "chat",
+    "aresponses": "chat",
+    "atext_completion": "text_completion",
+    "responses": "chat",
     "aembedding": "embeddings",
     "completion": "text_completion",
     "embedding": "embeddings",
@@ -185,14 +218,19 @@ _KINDS: tuple[tuple[str, Mapping[str, str]], ...] = (
             "ai.embedMany.doEmbed": "embeddings",
         },
     ),
+    ("langsmith.span.kind", {"llm": "chat", "embedding": "embeddings"}),
+    ("langfuse.observation.type", {"generation": "chat", "embedding": "embeddings"}),
 )
 """Names that say what a span is about, and what their values mean; other values mean no call."""
 
 _SCOPES = (
     "com.anthropic.",
     "litellm",
+    "langfuse-sdk",
+    "langsmith",
     "logfire.openai",
     "logfire.anthropic",
+    "mistralai_sdk",
     "openinference.instrumentation",
     "openlit",
     "opentelemetry.instrumentation.anthropic",
@@ -210,6 +248,7 @@ _SCOPES = (
     "opentelemetry.instrumentation.vertexai",
     "opentelemetry.util.genai",
     "pydantic-ai",
+    "xai_sdk.",
 )
 
 
@@ -231,6 +270,8 @@ def states_usage(attributes: Attributes) -> bool:
         or "gen_ai.usage.prompt_tokens" in attributes
         or "gen_ai.usage.completion_tokens" in attributes
         or "llm.usage.prompt_tokens" in attributes
+        or "langfuse.observation.usage_details" in attributes
+        or "model.token_count_prompt" in attributes
     )
 
 
@@ -253,6 +294,10 @@ def standard(attributes: Attributes) -> dict[str, Any]:
     What stands there already wins where it can be read; what cannot be read is left out.
     """
     found = dict(attributes)
+    if _LANGFUSE_USAGE in attributes:
+        _langfuse(attributes, found)
+    dialect_gateways.read(attributes, found)
+    attributes = dict(found)
     for name, read, sources in _SOURCES:
         for source in sources:
             if source in attributes and (value := read(attributes[source])) is not None:
@@ -266,6 +311,46 @@ def standard(attributes: Attributes) -> dict[str, Any]:
         found.pop(semconv.OPERATION, None)
     _include_cached(found)
     return found
+
+
+_LANGFUSE_USAGE = "langfuse.observation.usage_details"
+_LANGFUSE_COST = "langfuse.observation.cost_details"
+_LANGFUSE_COUNTS = (
+    (semconv.INPUT_TOKENS, ("input", "prompt_tokens", "input_tokens")),
+    (semconv.OUTPUT_TOKENS, ("output", "completion_tokens", "output_tokens")),
+    (
+        semconv.CACHE_READ_TOKENS,
+        ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
+    ),
+)
+
+
+def _langfuse(attributes: Attributes, found: dict[str, Any]) -> None:
+    """Langfuse writes counts and costs as JSON; cached tokens are left out of `input`."""
+    said = _json(attributes[_LANGFUSE_USAGE])
+    cached = 0
+    for name, keys in _LANGFUSE_COUNTS:
+        value = next((n for key in keys if (n := _count(said.get(key))) is not None), None)
+        if value is not None:
+            found.setdefault(name, value)
+            if name == semconv.CACHE_READ_TOKENS and "total" in said:
+                cached = value
+    whole, out = _count(said.get("total")), found.get(semconv.OUTPUT_TOKENS, 0)
+    read = found.get(semconv.INPUT_TOKENS)
+    if cached and whole is not None and read is not None and read + cached + out == whole:
+        found[semconv.INPUT_TOKENS] = read + cached
+    if (total := _json(attributes.get(_LANGFUSE_COST)).get("total")) is not None:
+        found.setdefault("gen_ai.usage.cost", total)
+
+
+def _json(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, str):
+        return {}
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def _include_cached(found: dict[str, Any]) -> None:

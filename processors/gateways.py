@@ -1,256 +1,261 @@
-"""What gateways write on their answers: a table of rules, one row per gateway.
+"""The table of gateways, one row each, and how an answer is read by it.
 
-A row says how a gateway is recognised and reads what its headers state. Values are declared by
-whoever answered: they are facts about a path, never a ground for trust. Headers of LiteLLM:
-https://docs.litellm.ai/docs/proxy/response_headers, of Portkey:
-https://portkey.ai/docs/api-reference/inference-api/response-schema
+Several gateways may have written on one answer: then their order is what has to be found out.
+How to add one: docs/gateways.md.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tollspan import semconv
 
-from .models import provider_name, split
+from .direct import is_direct, is_provider
+from .receipt import PROVIDER_MARKS, Headers, Receipt, Rule, Said, usd
+from .rules_hosted import CLOUDFLARE, FOUNDRY, HELICONE, NGROK, OPENROUTER, VERCEL
+from .rules_litellm import LITELLM
+from .rules_portkey import PORTKEY
+from .rules_selfhosted import (
+    BIFROST,
+    ENVOY,
+    INTERACTIVE,
+    KONG,
+    KONG_ALONE,
+    OTARI,
+    OTOROSHI,
+    ROUTELLM,
+    SEMANTIC_ROUTER,
+    TENSORZERO,
+)
+from .unknown import HINTS, UNKNOWN, seems_passed_on, unproven
 
-__all__ = ["RULES", "Receipt", "Rule", "headers", "receipts", "usd"]
-
-Headers = Mapping[str, str]
+__all__ = [
+    "FINGERPRINT_ATTRIBUTES",
+    "HINT_ATTRIBUTES",
+    "HOSTS",
+    "MARKS",
+    "RULES",
+    "UNKNOWN",
+    "Passed",
+    "Receipt",
+    "doubtful",
+    "headers",
+    "may_show",
+    "passed",
+    "usd",
+]
 
 _PREFIX = semconv.RESPONSE_HEADER_PREFIX
 _BEHIND = "llm-provider-"
 """LiteLLM puts this before the name of each header that it received: one hop further in."""
-
-_DEAREST = Decimal(1_000_000)
-"""USD: a single call that costs more is a mistake, and would not fit the ledger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What one gateway says of itself and of the request that it carried. None is not stated."""
-
-    name: str
-    request_id: str | None = None
-    version: str | None = None
-    routed: str | None = None
-    """Group or alias that answered."""
-    deployment: str | None = None
-    served: str | None = None
-    """`provider/model` that it asked."""
-    router: str | None = None
-    """Kind of the router inside it that chose the model."""
-    requests: int = 0
-    """Requests that it sent onwards, at least."""
-    fallback: bool | None = None
-    cache_hit: bool = False
-    reported: Decimal | None = None
-    """USD."""
-    overhead_ms: float | None = None
-    rewrites_model: bool = False
-    """The `model` of the answer's body may be the alias that was asked for."""
-    sells_as: str | None = None
-    """Provider name to price with, where the gateway itself sends the bill."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One gateway: the headers (any of them) or hosts that it is known by, and its reader."""
-
-    name: str
-    headers: frozenset[str]
-    read: Callable[[Headers, Mapping[str, Any], bool], Receipt]
-    """(headers at its depth, the call's attributes, whether it answered well) to its receipt."""
-    hosts: frozenset[str] = frozenset()
-
-
-def headers(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Response headers on an attempt by lower-case name with dashes.
-
-    Two spellings exist: ours keeps the dashes, the HTTP instrumentation of OpenTelemetry writes
-    underscores and lists.
-    """
-    found: dict[str, str] = {}
-    for name, value in attributes.items():
-        if name.startswith(_PREFIX):
-            if not isinstance(value, str):
-                value = value[0] if isinstance(value, (list, tuple)) and value else None
-                if not isinstance(value, str):
-                    continue
-            found[name[len(_PREFIX) :].replace("_", "-").lower()] = value[:512]
-    return found
-
-
-MARKS = frozenset(
-    {
-        "apim-request-id",
-        "openai-processing-ms",
-        "openai-version",
-        "request-id",
-        "x-amzn-requestid",
-        "x-groq-region",
-        "x-ms-region",
-        "x-request-id",
-    }
-)
-"""What providers put on their answers, errors included, and gateways only pass on."""
-
-
-def receipts(
-    found: Headers, call: Mapping[str, Any], answered: bool, host: Any = None
-) -> tuple[list[Receipt], bool]:
-    """Receipts of the gateways that an answer passed, outermost first, and whether a provider
-    behind them left its mark.
-
-    Args:
-        found: `headers(...)` of the attempt.
-        call: attributes of the call: what its body says.
-        answered: the status was a success.
-        host: `server.address` that the application asked.
-    """
-    passed: list[Receipt] = []
-    level: Headers = found
-    for depth in range(8):
-        inner = {n[len(_BEHIND) :]: value for n, value in level.items() if n.startswith(_BEHIND)}
-        for rule in RULES:
-            if not rule.headers.isdisjoint(level) or (depth == 0 and host in rule.hosts):
-                passed.append(rule.read(level, call, answered))
-        if not inner:
-            break
-        level = inner
-    marked = not MARKS.isdisjoint(level) if level is not found else "request-id" in found
-    return passed, marked
-
-
-def usd(value: Any) -> Decimal | None:
-    """An amount that somebody states: finite, not negative, not absurd; else None."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    try:
-        amount = Decimal(value if isinstance(value, str) else repr(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and 0 <= amount < _DEAREST else None
-
-
-def _count(value: str | None) -> int:
-    """A count of a few; what is absent, negative or absurd counts as 0, so sums stay bounds."""
-    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 4 else 0
-
-
-def _text(value: str | None) -> str | None:
-    return value[:128] if value and value.isprintable() else None
-
-
-def _milliseconds(value: str | None) -> float | None:
-    try:
-        found = float(value or "")
-    except ValueError:
-        return None
-    return found if math.isfinite(found) and 0 <= found < 86_400_000 else None
-
-
-def _litellm(found: Headers, call: Mapping[str, Any], answered: bool) -> Receipt:
-    retries = _count(found.get("x-litellm-attempted-retries"))
-    fallbacks = _count(found.get("x-litellm-attempted-fallbacks"))
-    # Present only on a hit, where the answer still states the full price.
-    hit = "x-litellm-cache-key" in found
-    model = _text(found.get("x-litellm-model-name"))
-    # On a stream it is absent and its parts are 0.0; on an error it is 0 whatever was billed; 0 on
-    # an answer says that LiteLLM has no price for the model.
-    reported = usd(found.get("x-litellm-response-cost")) if answered else None
-    once = retries == fallbacks == 0 and "x-litellm-attempted-retries" in found
-    return Receipt(
-        name="litellm",
-        request_id=_text(found.get("x-litellm-call-id")),
-        version=_text(found.get("x-litellm-version")),
-        routed=_text(found.get("x-litellm-model-group")),
-        deployment=_text(found.get("x-litellm-model-id")),
-        served=_named(model) if model and not model.startswith("litellm_proxy/") else None,
-        router=next((name for mark, name in _ROUTERS.items() if _any(found, mark)), None),
-        requests=0 if hit or not answered else 1 + retries + fallbacks,
-        fallback=fallbacks > 0 if "x-litellm-attempted-fallbacks" in found else None,
-        cache_hit=hit,
-        reported=reported or None,
-        # With retries or fallbacks it counts back-off, or only the last attempt, by the route.
-        overhead_ms=_milliseconds(found.get("x-litellm-overhead-duration-ms"))
-        if once and not hit
-        else None,
-        rewrites_model=True,
-    )
-
-
-_ROUTERS = {
-    "x-litellm-complexity-router-": "complexity-router",
-    "x-litellm-quality-router-": "quality-router",
-    "x-litellm-adaptive-router-": "adaptive-router",
-}
-
-
-def _any(found: Headers, prefix: str) -> bool:
-    return any(name.startswith(prefix) for name in found)
-
-
-def _named(model: str) -> str:
-    """LiteLLM's `bedrock/…` with the provider as the conventions name it."""
-    provider, bare = split(model)
-    return f"{provider_name(provider)}/{bare}" if provider else model
-
-
-def _portkey(found: Headers, call: Mapping[str, Any], answered: bool) -> Receipt:
-    cached = found.get("x-portkey-cache-status", "").upper() in ("HIT", "SEMANTIC HIT")
-    # The index names a target, but not why it was chosen: fallback, balance and condition alike.
-    return Receipt(
-        name="portkey",
-        request_id=_text(found.get("x-portkey-trace-id")),
-        routed=_text(found.get("x-portkey-last-used-option-index")),
-        requests=0
-        if cached or not answered
-        else 1 + _count(found.get("x-portkey-retry-attempt-count")),
-        cache_hit=cached,
-    )
-
-
-def _openrouter(found: Headers, call: Mapping[str, Any], answered: bool) -> Receipt:
-    return Receipt(
-        name="openrouter",
-        request_id=_text(found.get("x-generation-id")),
-        routed=_text(call.get(semconv.RESPONSE_PROVIDER)),
-        requests=1 if answered else 0,
-        cache_hit=found.get("x-openrouter-cache-status", "").upper() == "HIT",
-        sells_as="openrouter",
-    )
-
+_DEEPEST = 5
 
 RULES: tuple[Rule, ...] = (
-    # Outermost first where two leave their headers at one depth: Portkey passes on what it gets,
-    # LiteLLM never does, so beside LiteLLM's own headers Portkey's are those of an outer proxy.
-    Rule(
-        "portkey",
-        frozenset({"x-portkey-last-used-option-index", "x-portkey-provider"}),
-        _portkey,
-    ),
-    Rule(
-        "litellm",
-        frozenset({"x-litellm-call-id", "x-litellm-version", "x-litellm-model-id"}),
-        _litellm,
-    ),
-    Rule(
-        "openrouter",
-        frozenset({"x-openrouter-cache-status"}),
-        _openrouter,
-        hosts=frozenset({"openrouter.ai", "api.openrouter.ai"}),
-    ),
+    LITELLM,
+    PORTKEY,
+    BIFROST,
+    CLOUDFLARE,
+    KONG,
+    SEMANTIC_ROUTER,
+    OTOROSHI,
+    HELICONE,
+    NGROK,
+    TENSORZERO,
+    INTERACTIVE,
+    OTARI,
+    OPENROUTER,
+    FOUNDRY,
+    VERCEL,
+    ROUTELLM,
+    ENVOY,
+    KONG_ALONE,
 )
 
-FINGERPRINTS = frozenset().union(*(rule.headers for rule in RULES))
-FINGERPRINT_ATTRIBUTES = frozenset(
-    _PREFIX + spelled for name in FINGERPRINTS for spelled in (name, name.replace("-", "_"))
-)
-"""The same as they stand on an attempt; most attempts have none, which this tells fast."""
+MARKS = PROVIDER_MARKS | {"x-request-id", "request-id"}
+"""What providers put on their answers, errors included, where no gateway can have done it."""
 
-HOSTS = frozenset().union(*(rule.hosts for rule in RULES))
+_STRONG = tuple(rule for rule in RULES if not rule.weak)
+_WEAK = tuple(rule for rule in RULES if rule.weak)
+_BY_HEADER: dict[str, tuple[Rule, ...]] = {}
+for _rule in _STRONG:
+    for _name in _rule.headers:
+        _BY_HEADER[_name] = (*_BY_HEADER.get(_name, ()), _rule)
+_BY_HOST = {host: rule for rule in _STRONG for host in rule.hosts}
+_BY_CALL = tuple(rule for rule in _STRONG if rule.known is not None)
+HOSTS = frozenset(_BY_HOST)
+
+
+def _as_attributes(names: Iterable[str]) -> frozenset[str]:
+    """The header `names` as they stand on an attempt, in either spelling."""
+    return frozenset(
+        _PREFIX + spelled for name in names for spelled in (name, name.replace("-", "_"))
+    )
+
+
+FINGERPRINT_ATTRIBUTES = _as_attributes(_BY_HEADER)
+"""Headers that name a gateway; most attempts have none, which this tells fast."""
+HINT_ATTRIBUTES = _as_attributes(HINTS.union(*(rule.headers for rule in _WEAK)))
+"""Headers that say something only where the host is no provider's."""
+
+
+_Place = tuple[int, str]
+"""How deep a header was written, 0 by the outermost gateway, and its own lower-case name."""
+
+
+class _Places(dict[str, "_Place | None"]):
+    """Attribute name to the header that it stands for; None for one that is no header.
+
+    Two spellings exist: ours keeps the dashes, the HTTP instrumentation of OpenTelemetry writes
+    underscores. Names come from outside: all are forgotten when there are 4,096 of them.
+    """
+
+    def __missing__(self, attribute: str) -> _Place | None:
+        place: _Place | None = None
+        if attribute.startswith(_PREFIX):
+            name = attribute[len(_PREFIX) :].replace("_", "-").lower()
+            depth = 0
+            while name.startswith(_BEHIND):
+                name = name[len(_BEHIND) :]
+                depth += 1
+            if depth < _DEEPEST:
+                place = depth, name
+        if len(self) >= 4096:
+            self.clear()
+        self[attribute] = place
+        return place
+
+
+_places = _Places()
+
+
+def headers(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Response headers on an attempt by lower-case name with dashes, the outermost level first."""
+    levels: list[dict[str, str]] = [{}]
+    for attribute, value in attributes.items():
+        place = _places[attribute]
+        if place is None:
+            continue
+        if type(value) is not str:
+            value = value[0] if isinstance(value, (list, tuple)) and value else None
+            if not isinstance(value, str):
+                continue
+        depth, name = place
+        while depth >= len(levels):
+            levels.append({})
+        levels[depth][name] = value
+    return levels
+
+
+def doubtful(host: str | None, call: Mapping[str, Any]) -> bool:
+    """Whether something that nobody names may stand at `host`: it is no provider's, and nobody
+    said that models are served there."""
+    return host is not None and not is_provider(host) and not is_direct(host, call)
+
+
+class Passed(tuple[Receipt, ...]):
+    """Receipts of the gateways that an answer passed, outermost first."""
+
+    marked: bool = False
+    """A provider behind them left its mark."""
+
+
+def passed(
+    attempt: Mapping[str, Any],
+    call: Mapping[str, Any],
+    *,
+    answered: bool,
+    host: str | None = None,
+) -> Passed:
+    """The gateways that one answer passed.
+
+    Args:
+        attempt: attributes of the attempt.
+        call: what is known of the call: all of it for the last attempt, of those before only what
+            was asked for.
+        answered: the attempt's status was a success.
+        host: `server.address` that the application asked.
+    """
+    levels = headers(attempt)
+    receipts: list[Receipt] = []
+    told: list[Rule] = []
+    behind = call.get(semconv.GATEWAY_UPSTREAM_STATUS) is not None
+    marked = behind
+    for depth, level in enumerate(levels):
+        rules, order_known = _written_on(level, host, call, outermost=depth == 0)
+        told.extend(rules)
+        deeper = levels[depth + 1] if depth + 1 < len(levels) else None
+        if deeper is None and may_show(call):
+            # What a body shows stands behind all that wrote on its headers.
+            rules += [rule for rule in _BY_CALL if rule not in told and _shows(rule, call)]
+        for rule in rules:
+            seen = behind or not rule.marks.isdisjoint(level)
+            if not seen and deeper is not None:
+                seen = not MARKS.isdisjoint(deeper)
+            # What an error's body tells, it tells of the outermost one.
+            about = call if answered or depth == 0 else _NOTHING
+            receipt = rule.read(Said(level, about, attempt, answered, seen))
+            if receipt is not None:
+                receipt.order_known = order_known
+                receipts.append(receipt)
+                marked = seen
+    if len(levels) > 1:
+        marked = behind or not MARKS.isdisjoint(levels[-1])
+    outer = levels[0]
+    if not receipts and seems_passed_on(outer, call, answered) and doubtful(host, call):
+        receipts.append(unproven(Said(outer, call, attempt, answered, marked=True)))
+        marked = True
+    result = Passed(receipts)
+    result.marked = marked
+    return result
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def may_show(call: Mapping[str, Any]) -> bool:
+    """Whether what is known of a call may show a gateway, all headers apart."""
+    return (
+        semconv.GATEWAY_STATED in call
+        or semconv.RESPONSE_PROVIDER in call
+        or _is_alias(call.get(semconv.REQUEST_MODEL))
+        or _is_alias(call.get(semconv.RESPONSE_MODEL))
+    )
+
+
+def _is_alias(model: object) -> bool:
+    return isinstance(model, str) and model.startswith(("tensorzero::", "router-"))
+
+
+def _shows(rule: Rule, call: Mapping[str, Any]) -> bool:
+    return rule.known is not None and rule.known(call)
+
+
+def _written_on(
+    level: Headers, host: str | None, call: Mapping[str, Any], *, outermost: bool
+) -> tuple[list[Rule], bool]:
+    """The gateways whose headers stand on `level`, in their order, and whether that is known."""
+    rules = [rule for name in _BY_HEADER.keys() & level.keys() for rule in _BY_HEADER[name]]
+    if outermost:
+        if host in _BY_HOST:
+            rules.append(_BY_HOST[host])
+        if not rules and doubtful(host, call):
+            rules = [rule for rule in _WEAK if not rule.headers.isdisjoint(level)]
+    return _in_order(rules, host)
+
+
+def _in_order(rules: list[Rule], host: str | None) -> tuple[list[Rule], bool]:
+    """Each of `rules` once, the outermost first, and whether that order is known.
+
+    The outer one is that at whose host the application asked. Otherwise one that keeps back what
+    it receives must be the inner one, or the other's headers would not be there.
+    """
+    if len(rules) < 2:
+        return rules, True
+    once = list(dict.fromkeys(rules))
+    if len(once) == 1:
+        return once, True
+    once.sort(key=lambda rule: (host not in rule.hosts, not rule.passes_on, RULES.index(rule)))
+    at_host = host in once[0].hosts
+    rest = once[1:] if at_host else once
+    return once, len(rest) == 1 or (len(rest) == 2 and rest[0].passes_on != rest[1].passes_on)

@@ -19,6 +19,7 @@ from .gateways import Receipt
 from .models import label, provider_name, split
 from .prices import same_model
 from .reach import Reached, reached_by
+from .receipt import milliseconds
 
 __all__ = ["Path", "path"]
 
@@ -39,10 +40,21 @@ class Path:
     answered: str | None = None
     """Model in the answer's body, where no gateway writes an alias there."""
     reported: Decimal | None = None
-    """What a gateway's header says the call cost, in USD."""
+    """What a gateway's header says the call cost, in USD, before anybody's margin."""
+    charged: Decimal | None = None
+    """What the outermost one charges, where that is another amount."""
+    extra: Decimal | None = None
+    """What gateways spent on calls of their own, in USD, beside both."""
+    untrusted: bool = False
+    """A gateway alters or guesses the token counts."""
     cache_hit: bool = False
     unreached: bool = False
     """It is certain that no model was asked."""
+    through_gateway: bool = False
+    overhead_ms: float | None = None
+    """What the one gateway added, where that is known."""
+    upstream_ms: float | None = None
+    """What it waited for others, likewise."""
 
 
 def path(call: Attributes, attempts: Sequence[Attributes]) -> Path:
@@ -57,26 +69,48 @@ def path(call: Attributes, attempts: Sequence[Attributes]) -> Path:
         found = Path(provider=provider, answered=answered)
         _direct(found, provider, requested, answered)
     else:
-        found = _through(call, reached, provider, requested, answered)
+        found = _through(call, attempts, reached, provider, requested, answered)
     found.unreached = found.unreached or get(semconv.BLOCKED_STAGE) == "before"
     own = found.attributes
     if attempts:
-        own[semconv.UPSTREAM_ATTEMPTS] = reached.count
-        own[semconv.UPSTREAM_CONFIDENCE] = "exact" if reached.exact else "at_least"
+        _count(own, reached)
     elif well(call):
-        own[semconv.UPSTREAM_ATTEMPTS] = 0 if found.cache_hit else 1
+        own[semconv.UPSTREAM_ATTEMPTS] = 0 if found.unreached else 1
         own[semconv.UPSTREAM_CONFIDENCE] = "at_least"
     else:
         own[semconv.UPSTREAM_CONFIDENCE] = "unknown"
-    if semconv.BLOCKED_BY not in call:
+    if semconv.BLOCKED_BY not in call and semconv.BLOCKED_BY not in own:
         reasons = get(semconv.FINISH_REASONS)
         if isinstance(reasons, (list, tuple)) and any(each in _BLOCKED for each in reasons):
             own[semconv.BLOCKED_BY] = "model"
-    if get(semconv.STATUS) != "success" and (
-        blamed := blame(call, attempts, reached.gateway is not None, reached.marked)
-    ):
-        own[semconv.BLAME] = blamed
+    if get(semconv.STATUS) != "success" or semconv.BLOCKED_BY in own:
+        _blame(own, call, attempts, reached)
     return found
+
+
+def _count(own: dict[str, Any], reached: Reached) -> None:
+    own[semconv.UPSTREAM_ATTEMPTS] = reached.count
+    own[semconv.UPSTREAM_CONFIDENCE] = "exact" if reached.exact else "at_least"
+    if reached.count > 1:
+        own[semconv.RETRY_AMPLIFICATION] = float(reached.count)
+    if reached.hidden or (reached.exact and reached.gateway is not None):
+        own[semconv.HIDDEN_ATTEMPTS] = reached.hidden
+
+
+def _blame(
+    own: dict[str, Any], call: Attributes, attempts: Sequence[Attributes], reached: Reached
+) -> None:
+    if semconv.BLOCKED_BY in own:
+        call = {**call, semconv.BLOCKED_BY: own[semconv.BLOCKED_BY]}
+    blamed = blame(
+        call,
+        attempts,
+        through_gateway=reached.gateway is not None,
+        marked=reached.passed.marked,
+        itself=any(each.answered_itself for each in reached.passed),
+    )
+    if blamed is not None:
+        own[semconv.BLAME], own[semconv.BLAME_EVIDENCE] = blamed
 
 
 def _direct(found: Path, provider: str, requested: Any, answered: Any) -> None:
@@ -105,56 +139,128 @@ def _directly(provider: str, requested: Any, answered: Any) -> tuple[str, bool |
 
 
 def _through(
-    call: Attributes, reached: Reached, provider: str, requested: Any, answered: Any
+    call: Attributes,
+    attempts: Sequence[Attributes],
+    reached: Reached,
+    provider: str,
+    requested: Any,
+    answered: Any,
 ) -> Path:
     passed = reached.passed
-    last = passed[-1] if passed else None
-    hit = any(each.cache_hit for each in passed)
-    served = last.served if last is not None else None
-    rewrites = any(each.rewrites_model for each in passed)
-    seller = next((each.sells_as for each in passed if each.sells_as), None)
-    if answered == requested and rewrites:
+    served, maker = _served(reached)
+    if answered and not _is_of_model(answered, requested, passed):
         answered = None
-    found = Path(
-        provider=seller or provider,
-        served=served,
-        answered=answered,
-        reported=next((each.reported for each in passed if each.reported is not None), None),
-        cache_hit=hit,
-        unreached=hit,
-    )
+    found = Path(provider=maker or provider, served=served, answered=answered, through_gateway=True)
     own = found.attributes
-    final, maker = served or (answered if well(call) else None), None
+    for each in passed:
+        _add(found, each)
+    hit = found.cache_hit
+    found.unreached = hit or (reached.exact and not reached.count and _is_own(passed))
+    _add_money(found, passed)
+    _add_times(found, passed, attempts)
+    final = served or (answered if well(call) else None)
+    end: _End | None = None
     if final:
-        maker, bare = split(final)
+        maker, bare, part = _named(final, maker)
+        end = ("model", part, bare)
         own[semconv.MODEL_SERVED] = bare
-        own[semconv.CACHE_HIT] = hit
         _swap(own, requested, maker or provider, bare)
-    for name in ("routed", "deployment"):
-        value = next((getattr(each, name) for each in passed if getattr(each, name)), None)
-        if value:
-            own[_STATED[name]] = value
-    fallbacks = [each.fallback for each in passed if each.fallback is not None]
-    if fallbacks:
-        own[semconv.FALLBACK] = any(fallbacks)
-    end: tuple[str, str, str | None] | None
-    if call.get(semconv.BLOCKED_BY) == "proxy":
+    if final or hit:
+        own[semconv.CACHE_HIT] = hit
+    if semconv.BLOCKED_BY in own or call.get(semconv.BLOCKED_BY) == "proxy":
         end = ("guardrail", "guardrail", None)
     elif hit:
         end = ("cache", "cache", None)
-    elif final:
-        maker, bare = split(final)
-        named = f"{label(maker)}/{label(bare)}" if maker else label(bare)
-        end = ("model", named, bare)
-    else:
-        end = None
-    found.hops = tuple(_hops(reached, end, maker))
+    found.hops = tuple(_hops(found, reached, end, maker))
     own[semconv.ROUTE] = " > ".join(hop[semconv.HOP_NAME] for hop in found.hops)
     own[semconv.HOP_COUNT] = len(found.hops)
     return found
 
 
-_STATED = {"routed": semconv.MODEL_ROUTED, "deployment": semconv.MODEL_DEPLOYMENT}
+_End = tuple[str, str, "str | None"]
+"""Role and name of the last hop, and its model."""
+
+
+@lru_cache(maxsize=4096)
+def _named(final: str, maker: str | None) -> tuple[str | None, str, str]:
+    """Maker and bare name of a model, and how a route names it."""
+    stated, bare = split(final)
+    maker = stated or maker
+    return maker, bare, f"{label(maker)}/{label(bare)}" if maker else label(bare)
+
+
+def _add(found: Path, receipt: Receipt) -> None:
+    """What one gateway says, where none before it, further out, has said it."""
+    own = found.attributes
+    if receipt.routed:
+        own.setdefault(semconv.MODEL_ROUTED, receipt.routed)
+    if receipt.deployment:
+        own.setdefault(semconv.MODEL_DEPLOYMENT, receipt.deployment)
+    if receipt.fallback is not None:
+        own[semconv.FALLBACK] = own.get(semconv.FALLBACK, False) or receipt.fallback
+    if receipt.cache_hit:
+        found.cache_hit = True
+    if receipt.sells_as:
+        found.provider = receipt.sells_as
+    if receipt.untrusted:
+        found.untrusted = own[semconv.USAGE_UNTRUSTED] = True
+    if receipt.blocked:
+        own[semconv.BLOCKED_BY], own[semconv.BLOCKED_STAGE] = "proxy", "before"
+        own[semconv.STATUS] = "blocked"
+    if receipt.extra:
+        found.extra = (found.extra or Decimal(0)) + receipt.extra
+        own[semconv.COST_EXTRA] = float(found.extra)
+        if receipt.extra_reason:
+            own.setdefault(semconv.COST_EXTRA_REASON, receipt.extra_reason)
+
+
+def _is_own(passed: Sequence[Receipt]) -> bool:
+    """Whether the outermost gateway says that it asked nobody."""
+    return bool(passed) and passed[0].answered_itself
+
+
+def _served(reached: Reached) -> tuple[str | None, str | None]:
+    """Model and provider that the innermost gateway says it asked; an outer one knows only its own
+    wish."""
+    if not reached.passed:
+        return None, None
+    inner = reached.passed[-1]
+    if not inner.order_known:
+        return None, None
+    return inner.served, provider_name(inner.provider) if inner.provider else None
+
+
+def _is_of_model(answered: str, requested: Any, passed: Sequence[Receipt]) -> bool:
+    """Whether the model that the body names can be a provider's own word for it."""
+    for each in passed:
+        if not each.names_models:
+            return False
+        if each.rewrites_model and answered in (requested, each.routed):
+            return False
+    return True
+
+
+def _add_money(found: Path, passed: Sequence[Receipt]) -> None:
+    """What the innermost one reports is the provider's price; what the outermost one asks is paid."""
+    stated = [each for each in passed if each.reported is not None]
+    if stated:
+        outer, inner = stated[0], stated[-1]
+        found.reported = inner.reported
+        asked = outer.charged if outer.charged is not None else outer.reported
+        if asked != found.reported:
+            found.charged = asked
+            found.attributes[semconv.COST_CHARGED] = float(asked or 0)
+
+
+def _add_times(found: Path, passed: Sequence[Receipt], attempts: Sequence[Attributes]) -> None:
+    """What a gateway added is what we waited less what it waited, if it is the only one."""
+    if len(passed) != 1:
+        return
+    found.overhead_ms, found.upstream_ms = passed[0].overhead_ms, passed[0].upstream_ms
+    head = attempts[-1].get(semconv.ATTEMPT_HEAD_MS) if attempts else None
+    if found.upstream_ms is not None and isinstance(head, (int, float)):
+        added = milliseconds(str(head - found.upstream_ms))
+        found.overhead_ms = None if added is None else round(added, 3)
 
 
 def _swap(own: dict[str, Any], requested: Any, provider: str, served: str) -> None:
@@ -168,41 +274,43 @@ def _swap(own: dict[str, Any], requested: Any, provider: str, served: str) -> No
 
 
 def _hops(
-    reached: Reached, end: tuple[str, str, str | None] | None, maker: str | None
+    found: Path, reached: Reached, end: tuple[str, str, str | None] | None, maker: str | None
 ) -> list[dict[str, Any]]:
     hops: list[dict[str, Any]] = []
 
-    def add(role: str, name: str, **more: Any) -> None:
-        hops.append(
-            {
-                semconv.HOP_INDEX: len(hops),
-                semconv.HOP_ROLE: role,
-                semconv.HOP_NAME: name,
-                semconv.HOP_EVIDENCE: "reported",
-                **{key: value for key, value in more.items() if value is not None},
-            }
-        )
+    def add(role: str, name: str, evidence: str, more: Mapping[str, Any]) -> None:
+        hop = {
+            semconv.HOP_INDEX: len(hops),
+            semconv.HOP_ROLE: role,
+            semconv.HOP_NAME: name,
+            semconv.HOP_EVIDENCE: evidence,
+        }
+        for key, value in more.items():
+            if value is not None:
+                hop[key] = value
+        hops.append(hop)
 
     for receipt in reached.passed or (Receipt(reached.gateway or "unknown"),):
+        evidence = "inferred" if receipt.inferred else "reported"
+        alone = found.overhead_ms if len(reached.passed) == 1 else receipt.overhead_ms
         add(
-            "proxy",
+            receipt.role,
             receipt.name,
-            **{
+            evidence,
+            {
                 semconv.GATEWAY_NAME: receipt.name,
                 semconv.GATEWAY_VERSION: receipt.version,
                 semconv.GATEWAY_REQUEST_ID: receipt.request_id,
                 semconv.MODEL_ROUTED: receipt.routed,
                 semconv.MODEL_DEPLOYMENT: receipt.deployment,
-                semconv.HOP_OVERHEAD: receipt.overhead_ms,
+                semconv.HOP_OVERHEAD: alone,
+                semconv.HOP_ORDER: None if receipt.order_known else "unknown",
             },
         )
         if receipt.router:
-            add("router", receipt.router, **{semconv.GATEWAY_NAME: receipt.name})
+            add("router", receipt.router, evidence, {semconv.GATEWAY_NAME: receipt.name})
     if end is not None:
         role, name, model = end
-        add(
-            role,
-            name,
-            **{semconv.RESPONSE_MODEL: model, semconv.PROVIDER: maker if model else None},
-        )
+        about = {semconv.RESPONSE_MODEL: model, semconv.PROVIDER: maker if model else None}
+        add(role, name, "reported", about)
     return hops

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-__all__ = ["book_provider", "label", "provider_name", "split", "undated"]
+__all__ = ["book_provider", "label", "provider_name", "split", "undated", "unplaced"]
 
 _PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -57,8 +57,8 @@ _PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "moonshotai": ("moonshot_ai", "moonshotai"),
         "together_ai": ("together_ai", "together"),
         "together": ("together_ai", "together"),
-        "fireworks_ai": ("fireworks_ai", "fireworks"),
-        "fireworks": ("fireworks_ai", "fireworks"),
+        "fireworks_ai": ("fireworks", "fireworks"),
+        "fireworks": ("fireworks", "fireworks"),
         "openrouter": ("openrouter", "openrouter"),
         "cerebras": ("cerebras", "cerebras"),
         "databricks": ("databricks", "databricks"),
@@ -69,7 +69,11 @@ _PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "github_copilot": ("github_copilot", "github-copilot"),
         "minimax": ("minimax", "minimax"),
         "zai": ("zai", "zai"),
+        "zhipuai": ("zhipuai", "zhipuai"),
         "baseten": ("baseten", "baseten"),
+        "ovhcloud": ("ovhcloud", "ovhcloud"),
+        "modal": ("modal", "modal"),
+        "avian": ("avian", "avian"),
     }
 )
 
@@ -94,9 +98,14 @@ def split(model: str) -> tuple[str | None, str]:
     return None, model
 
 
-_DATE = re.compile(r"[-@](?:20\d{2}-[01]\d-[0-3]\d|20\d{2}[01]\d[0-3]\d|\d{4})(?=$|[-:@])")
-_VERSION = re.compile(r"(?:-v\d+)?:\d+$")
-_TRAIL = re.compile(r"-(?:latest|preview)$|@(?:latest|default)$")
+@lru_cache(maxsize=1)
+def _endings() -> tuple[re.Pattern[str], ...]:
+    """Version, date and trail of a model's name. Compiled when first used, not when imported."""
+    return (
+        re.compile(r"(?:-v\d+)?:\d+$"),
+        re.compile(r"[-@](?:20\d{2}-[01]\d-[0-3]\d|20\d{2}[01]\d[0-3]\d|\d{4})(?=$|[-:@])"),
+        re.compile(r"-(?:latest|preview)$|@(?:latest|default)$"),
+    )
 
 
 def undated(model: str) -> str:
@@ -104,12 +113,25 @@ def undated(model: str) -> str:
 
     `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5@20250929`, `…-20240620-v1:0`, `…-latest`.
     """
-    bare = _VERSION.sub("", model)
-    bare = _DATE.sub("", bare)
-    return _TRAIL.sub("", bare) or model
+    bare = model
+    for ending in _endings():
+        bare = ending.sub("", bare)
+    return bare or model
 
 
-_ABSURD = re.compile(r"[^A-Za-z0-9._:/+@ -]|[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-", re.IGNORECASE)
+_PLACE = r"(?:arn:[^/]*/)?(?:[a-z]{2,6}(?:-[a-z]+)?\.)?[a-z0-9-]+\.(?=[a-z])"
+
+
+def unplaced(model: str) -> str:
+    """A model of Bedrock as its maker names it, without ARN, group of regions and maker.
+
+    `global.anthropic.claude-sonnet-4-5-20250929-v1:0` is `claude-sonnet-4-5-20250929-v1:0`.
+    """
+    place = re.match(_PLACE, model)
+    return model[place.end() :] if place is not None else model
+
+
+_ABSURD = r"(?i)[^A-Za-z0-9._:/+@ -]|[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-"
 _LONGEST = 80
 
 
@@ -123,7 +145,7 @@ def label(model: str) -> str:
         return "other"
     if model.startswith("ft:"):
         model = model.split(":", 2)[1]
-    if model.startswith("arn:") or _ABSURD.search(model):
+    if model.startswith("arn:") or re.search(_ABSURD, model):
         return "other"
     bare = undated(model)
     if not bare or len(bare) > _LONGEST:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tollspan.config import Settings, settings
 
 from . import book
-from .models import book_provider, split, undated
-from .pricefile import PriceFile, PriceFileError, load
+from .models import book_provider, split, undated, unplaced
 from .tariff import Tariff
 from .usage import Counts
+
+if TYPE_CHECKING:
+    from .pricefile import PriceFile
 
 __all__ = ["Asked", "Prices", "Quote", "current", "same_model", "unpriced", "warm"]
 
@@ -45,8 +46,7 @@ class Asked(NamedTuple):
     tier: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A tariff and how far it can be trusted. Without a tariff the model is unknown."""
 
     tariff: Tariff | None
@@ -172,9 +172,16 @@ def _candidates(asked: Asked) -> list[tuple[str, str, str | None]]:
         found.append((provider or asked.provider, bare, None))
         if provider is None:
             add(asked.served, None)
-    add(asked.answered, None)
+    doubt = None
+    if asked.answered and asked.requested and book_provider(asked.provider) == "aws":
+        # Claude's body names the model alone; what was asked for says where, which has its price.
+        if _same_but_for_place(asked):
+            add(asked.requested, None)
+        elif unplaced(asked.answered) == asked.answered:
+            doubt = "unknown_region"
+    add(asked.answered, doubt)
     if asked.answered and (bare := undated(asked.answered)) != asked.answered:
-        add(bare, None)
+        add(bare, doubt)
     if asked.served is not None:
         return found
     if not asked.answered:
@@ -185,6 +192,13 @@ def _candidates(asked: Asked) -> list[tuple[str, str, str | None]]:
         named = undated(asked.answered).lower() in asked.requested.lower()
         add(asked.requested, None if named else "other_model")
     return found
+
+
+def _same_but_for_place(asked: Asked) -> bool:
+    if book_provider(asked.provider) != "aws" or asked.requested == asked.answered:
+        return False
+    requested, answered = str(asked.requested), str(asked.answered)
+    return undated(unplaced(requested)) == undated(unplaced(answered))
 
 
 def count_unpriced(provider: str, model: str) -> None:
@@ -212,6 +226,8 @@ def same_model(provider: str, one: str, other: str) -> bool | None:
 
 def _compared(provider: str, one: str, other: str) -> bool | None:
     if undated(one).lower() == undated(other).lower():
+        return True
+    if _same_but_for_place(Asked(provider, None, one, other, None)):
         return True
     now = time.time_ns()
 
@@ -247,6 +263,8 @@ def current() -> Prices:
         file = None
         problem = None
         if chosen.prices:
+            from .pricefile import PriceFileError, load  # few programs have a file
+
             try:
                 file = load(chosen.prices)
             except PriceFileError as error:

@@ -7,27 +7,26 @@ tests of a dict.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollspan import semconv
 
+from .blame import well
 from .cost import FREE, Money, money
 from .hops import path
 from .prices import Prices, current, same_model
 from .tariff import total
 from .usage import counts
 from .usual import keep, kind_of
-from .waste import Inner, answering, besides, fell_back
+from .waste import Inner, answering, besides, fell_back, is_slow, lost_time
 
 __all__ = ["Inner", "Settled", "settle"]
 
 Attributes = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Attributes to add to the call span, and those of each hop span, outermost first."""
 
     attributes: dict[str, Any]
@@ -44,6 +43,8 @@ def settle(
     inner: Sequence[Inner] = (),
     *,
     start_ns: int | None = None,
+    end_ns: int | None = None,
+    last_ns: int | None = None,
     prices: Prices | None = None,
 ) -> Settled:
     """Settle one call: the same attributes give the same answer, whoever asks and how often.
@@ -54,6 +55,8 @@ def settle(
             under `http.response.header.<name>` in either spelling.
         inner: calls that ended inside this one (a library around an SDK), in order.
         start_ns: when it started, ns since the epoch; None is now. Prices are dated.
+        end_ns: when it ended; None leaves out what is said of time.
+        last_ns: when its last HTTP attempt started.
         prices: instead of those that the settings ask for.
 
     A call that already has a `tollspan.cost.role` is passed through: nothing is added.
@@ -61,7 +64,8 @@ def settle(
     if semconv.COST_ROLE in call:
         return _AS_IT_IS
     kind = None
-    if not inner and start_ns is not None:
+    took_ns = end_ns - start_ns if end_ns is not None and start_ns is not None else 0
+    if not inner and start_ns is not None and not is_slow(took_ns):
         prices, used = prices or current(), counts(call)
         kind = kind_of(call, attempts, used, start_ns)
         usual = prices.usual.get(kind) if kind is not None else None
@@ -73,7 +77,7 @@ def settle(
         call = {**_known(answer.attributes), **call}
     way = path(call, attempts)
     own = way.attributes
-    if call.get(semconv.OPERATION) in FREE:
+    if call.get(semconv.OPERATION) in FREE or _is_yet_to_answer(call):
         own[semconv.COST_ROLE] = "owner"
         return Settled(own, way.hops)
     if answer is not None and way.reported is None and semconv.COST_REPORTED not in call:
@@ -85,9 +89,21 @@ def settle(
         _add(cost, besides(call, inner), start_ns, prices)
         _note_fallback(own, inner)
     own.update(cost.attributes())
-    if kind is not None and prices is not None:
+    if took_ns > 0 and start_ns is not None:
+        waited_ns = last_ns - start_ns if last_ns is not None else 0
+        own.update(lost_time({**call, **own}, attempts, way, took_ns, waited_ns))
+    if kind is not None and prices is not None and not way.hops:
         keep(prices.usual, kind, own, cost.quote)
     return Settled(own, way.hops)
+
+
+def _is_yet_to_answer(call: Attributes) -> bool:
+    """A later call gives the answer, and the usage with it."""
+    return (
+        call.get(semconv.BACKGROUND) is True
+        and semconv.INPUT_TOKENS not in call
+        and call.get(semconv.STATUS) == "success"
+    )
 
 
 def _known(inner: Attributes) -> dict[str, Any]:
@@ -115,6 +131,7 @@ def _add(cost: Money, extra: Sequence[Inner], start_ns: int | None, prices: Pric
     if not extra:
         return
     spent = total(amounts)
+    why = "duplicate" if all(well(each.attributes) for each in extra) else "retry"
     if spent:
         if cost.amount is None:
             # The answer itself has no price, or there was none: what is known was burned.
@@ -122,7 +139,7 @@ def _add(cost: Money, extra: Sequence[Inner], start_ns: int | None, prices: Pric
             unknown = True
         else:
             cost.amount = total((cost.amount, spent))
-            cost.waste_reason = cost.waste_reason or "retry"
+            cost.waste_reason = cost.waste_reason or why
         cost.wasted = total((cost.wasted or Decimal(0), spent))
     if unknown and cost.amount is not None and cost.grade != "estimated":
         cost.grade, cost.doubt = "lower_bound", "attempt_lost"

@@ -6,29 +6,37 @@ ended, so what is added goes on a copy, which only the processors behind this on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.trace import NonRecordingSpan, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from tollspan import attribution, calls, semconv
 from tollspan.guard import quietly
 
 from . import attempts
 from .adoption import adopt, merged
-from .ancestry import Ancestry, outermost
+from .ancestry import Ancestry, owner_of
+from .beside import Answer, Answers, Waiting, contradicts, open_calls_like, opened, opened_here
 from .bounded import Bounded
 from .callspan import start_span, write
-from .foreign import scope_is_genai, states_usage
+from .dialect_gateways import is_extra
+from .foreign import scope_is_genai, standard, states_usage
 from .ownership import owned, restated
-from .sdk import Pipeline, attempt_span, attributes_of, front_of, hop_span, rewritten
+from .released import made_of
+from .sdk import Pipeline, attributes_of, front_of, rewritten
 from .settle import Inner, settle
 
 __all__ = ["TollspanProcessor", "adopt_provider"]
 
+_SUPPRESSED = otel_context._SUPPRESS_INSTRUMENTATION_KEY
 _NATIVE = "com.anthropic.sdk.python"
+_NATIVE_EACH = "mistralai_sdk_tracer"
+"""Scopes of spans that SDKs make for a call themselves; the second for each HTTP request."""
 _OTHER, _OURS, _HTTP, _ADOPTABLE, _GENAI = range(5)
 _MOST = 10_000
 """Live spans, owners and late spans that are remembered; the oldest go first."""
@@ -49,7 +57,11 @@ class TollspanProcessor(SpanProcessor):
 
     def __init__(self, downstream: SpanProcessor) -> None:
         self._then = downstream
-        self._kinds: dict[str, int] = {semconv.SCOPE: _OURS, _NATIVE: _ADOPTABLE}
+        self._kinds: dict[str, int] = {
+            semconv.SCOPE: _OURS,
+            _NATIVE: _ADOPTABLE,
+            _NATIVE_EACH: _ADOPTABLE,
+        }
         self._around = Ancestry()
         self._live = self._around.live
         self._covered = self._around.covered
@@ -59,6 +71,10 @@ class TollspanProcessor(SpanProcessor):
         self._foreign: Bounded[_Foreign] = Bounded(_MOST)
         self._late: Bounded[dict[str, Any]] = Bounded(_MOST)
         """Settled attributes of adopted spans that have not ended yet."""
+        self._answers = Answers()
+        self._waiting: deque[Waiting] = deque()
+        self._beside: Bounded[int] = Bounded(_MOST)
+        """Live spans of others in whose context a call of ours started: span id to the owner's."""
 
     def install(self) -> None:
         """Settle the calls of this process, and name endpoints by the spans that are open."""
@@ -89,6 +105,11 @@ class TollspanProcessor(SpanProcessor):
             self._live.put(span.get_span_context().span_id, span)
             if kind > _OURS:
                 self._started(span, kind)
+            elif kind == _OURS:
+                if others := opened_here():
+                    self._is_beside(span, others)
+            elif span._kind is SpanKind.SERVER and (caller := attribution.owner()):
+                self._around.callers.put(span.get_span_context().span_id, int(caller, 16))
 
     def _on_ending(self, span: Span) -> None:
         self._then._on_ending(span)
@@ -106,6 +127,7 @@ class TollspanProcessor(SpanProcessor):
                 if call.span_id in self._live:
                     call.abandon()
                 self._forward_held(call)
+            self._forward_waiting()
         self._then.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -134,11 +156,46 @@ class TollspanProcessor(SpanProcessor):
                     if name in attempt.attributes:
                         span.set_attribute(name, attempt.attributes[name])
             return
-        if kind == _ADOPTABLE and call is not None and not call.span_id:
+        if kind == _ADOPTABLE and call is not None and _is_of(call, span):
+            self._forward_given_up(call)
             adopt(call, span)
+            if others := opened_here():
+                self._is_beside(span, others)
             return
-        owner = outermost(call).span_id if call is not None else 0
-        self._foreign.put(span.get_span_context().span_id, _Foreign(attribution.current(), owner))
+        owner = owner_of(call) if call is not None else self._hushed_by(span)
+        span_id = span.get_span_context().span_id
+        self._foreign.put(span_id, _Foreign(attribution.current(), owner))
+        if not owner:
+            opened(span_id, self._live)
+
+    def _hushed_by(self, span: Span) -> int:
+        """The span around `span` whose maker suppresses instrumentation inside, or 0.
+
+        Logfire does: what is made there all the same may never be exported, and must not own.
+        """
+        if otel_context.get_value(_SUPPRESSED):
+            for span_id in self._around.parents(span):
+                scope = above._instrumentation_scope if (above := self._live.get(span_id)) else None
+                if scope is not None and self._kinds.get(scope.name) == _GENAI:
+                    return span_id
+        return 0
+
+    def _forward_given_up(self, call: calls.OpenCall) -> None:
+        """Forward the ended span of a request that the SDK repeats: the call gets another one."""
+        given_up = [span for span, attempt in call.held if attempt is None]
+        if given_up:
+            call.held = [pair for pair in call.held if pair[1] is not None]
+        for span in given_up:
+            self._then.on_end(span)
+
+    def _is_beside(self, span: Span, others: Sequence[int]) -> None:
+        """The span of a call starts while `others` may be open in its context."""
+        call = calls.current_call.get()
+        owner = owner_of(call) if call is not None else 0
+        owner = owner or span.get_span_context().span_id
+        for other in others:
+            if other in self._live and other not in self._beside:
+                self._beside.put(other, owner)
 
     def _ended(self, span: ReadableSpan) -> ReadableSpan | None:
         """The span to forward now, or None where it is held until its call is released."""
@@ -167,6 +224,8 @@ class TollspanProcessor(SpanProcessor):
             return self._ended_foreign(span, span_id, attributes, covered)
         if self._foreign:
             self._foreign.pop(span_id, None)
+        if self._beside:
+            self._beside.pop(span_id, None)
         return span
 
     def _ended_attempt(
@@ -180,25 +239,66 @@ class TollspanProcessor(SpanProcessor):
 
     def _ended_foreign(
         self, span: ReadableSpan, span_id: int, attributes: Mapping[str, Any], covered: int | None
-    ) -> ReadableSpan:
+    ) -> ReadableSpan | None:
         kept = self._foreign.pop(span_id, None)
         scope = span._instrumentation_scope
         if scope is not None and self._kinds.get(scope.name) == _OTHER:
             self._kinds[scope.name] = _GENAI  # from now on its attribution is read at its start
         owner = (kept.owner if kept else 0) or covered or self._around.owner_above(span)
+        owner = owner or self._owner_beside(span, span_id, attributes)
+        if is_extra(attributes):
+            owner = 0  # a gateway's own work: spent besides the answer
         if owner:
             self._around.owners.put(span_id, owner)
             return rewritten(span, restated(attributes, owner))
+        named = kept.attribution if kept else attribution.current()
+        if calls.open_calls and (about := open_calls_like(span, attributes)):
+            self._waiting.append(Waiting(span, attributes, named, about))
+            return None
+        return self._owning(span, attributes, named)
+
+    def _owning(
+        self, span: ReadableSpan, attributes: Mapping[str, Any], named: Mapping[str, str]
+    ) -> ReadableSpan:
+        """A copy of a span of others that owns its answer."""
+        assert span._context is not None
+        span_id = span._context.span_id
         self._around.cover(span, span_id)
-        return rewritten(
-            span,
-            owned(
-                attributes,
-                kept.attribution if kept else attribution.current(),
-                failed=span.status.status_code is StatusCode.ERROR,
-                start_ns=span.start_time,
-            ),
+        own = owned(
+            attributes,
+            named,
+            failed=span.status.status_code is StatusCode.ERROR,
+            start_ns=span.start_time,
         )
+        times = span.start_time or 0, span.end_time or 0
+        self._answers.add(Answer(span_id, *times, own, {_scope(span)}))
+        return rewritten(span, own)
+
+    def _forward_waiting(self, ended: int = 0) -> None:
+        """Forward what waited for the call `ended`, and for no other; 0 is for all of them."""
+        for _ in range(len(self._waiting)):
+            each = self._waiting.popleft()
+            each.calls.discard(ended)
+            owner = self._answers.told_by(each.span, each.attributes, _scope(each.span))
+            if owner:
+                self._then.on_end(rewritten(each.span, restated(each.attributes, owner)))
+            elif each.calls and ended:
+                self._waiting.append(each)
+            else:
+                self._then.on_end(self._owning(each.span, each.attributes, each.attribution))
+
+    def _owner_beside(self, span: ReadableSpan, span_id: int, attributes: Mapping[str, Any]) -> int:
+        """The owner of the answer that `span` tells again, where no parentage says so; or 0."""
+        owner = self._beside.pop(span_id, 0) if self._beside else 0
+        if owner:
+            call = calls.open_calls.get(owner)
+            answer = self._answers.of(owner) if call is None else None
+            known = call or answer
+            if known is not None and not contradicts(standard(attributes), known.attributes):
+                if answer is not None:
+                    answer.scopes.add(_scope(span))
+                return owner
+        return self._answers.told_by(span, attributes, _scope(span))
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -209,6 +309,8 @@ class TollspanProcessor(SpanProcessor):
             [attempt.attributes for attempt in call.attempts],
             [_as_inner(each) for each in call.inner] if call.inner else (),
             start_ns=call.start_ns,
+            end_ns=call.end_ns or None,
+            last_ns=call.attempts[-1].start_ns if call.attempts else None,
         )
         if settled.hops:
             call.hops = list(settled.hops)
@@ -226,17 +328,22 @@ class TollspanProcessor(SpanProcessor):
         self._forward_held(call)
         span = call.span
         if not isinstance(span, ReadableSpan):
+            if self._waiting:
+                self._forward_waiting(call.span_id)
             return
-        if call.outer is None and semconv.COST_GRADE in call.attributes:
-            self._around.cover(span, call.span_id)
+        role = call.attributes.get(semconv.COST_ROLE)
+        if call.outer is None and (semconv.COST_GRADE in call.attributes or role == "restated"):
+            owner = owner_of(call)
+            self._around.cover(span, owner)
+            self._around.owners.put(call.span_id, owner)
+            self._answers.add_call(call, owner)
+        if self._waiting:
+            self._forward_waiting(call.span_id)
         if call.adopted and call.span_id in self._live:
             self._late.put(call.span_id, dict(call.attributes))
         if span.context.trace_flags.sampled:
-            for attempt in call.attempts:
-                if attempt.parent_id == call.span_id and _is_to_be_made(attempt):
-                    self._then.on_end(attempt_span(span, attempt))
-            for hop in _hops(call, span) if call.hops else ():
-                self._then.on_end(hop)
+            for made in made_of(call, span):
+                self._then.on_end(made)
 
     def _forward_held(self, call: calls.OpenCall) -> None:
         held, call.held = call.held, []
@@ -271,23 +378,21 @@ def adopt_provider(provider: TracerProvider) -> Callable[[], None]:
     return undo
 
 
-def _is_to_be_made(attempt: calls.Attempt) -> bool:
-    """Whether the recorder left the attempt's span to us: it gave it an id and nothing else."""
-    return isinstance(attempt.span, NonRecordingSpan)
+def _is_of(call: calls.OpenCall, span: Span) -> bool:
+    """Whether an SDK's own span is to be that of `call`: its first, or that of a later request of
+    an SDK that makes one for each, and no span within it (a tool that the provider ran)."""
+    if not call.span_id:
+        return True
+    if not call.adopted or _scope(span) != _NATIVE_EACH:
+        return False
+    return span.parent is None or span.parent.span_id != call.span_id
+
+
+def _scope(span: ReadableSpan) -> str:
+    scope = span.instrumentation_scope
+    return scope.name if scope is not None else ""
 
 
 def _as_inner(call: calls.OpenCall) -> Inner:
     known = {**call.attributes, **call.usage} if call.usage else call.attributes
     return Inner(known, [attempt.attributes for attempt in call.attempts])
-
-
-def _hops(call: calls.OpenCall, span: ReadableSpan) -> list[ReadableSpan]:
-    """Spans of the hops, as long as the attempt that gave the answer and within the call."""
-    start = span.start_time or call.start_ns
-    end = span.end_time or call.end_ns or start
-    if call.attempts:
-        last = call.attempts[-1]
-        start = min(max(start, last.start_ns), end)
-        end = max(min(end, last.end_ns or end), start)
-    failed = call.attributes.get(semconv.STATUS) == "error"
-    return [hop_span(span, hop, start, end, failed) for hop in call.hops]

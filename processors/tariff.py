@@ -7,9 +7,9 @@ cache read at once, and is paid once, at the rate of the most specific unit that
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from .usage import Counts
 
@@ -44,8 +44,7 @@ class InconsistentUsage(ValueError):
     """Parts that exceed their whole: more cached tokens than tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tiered:
+class Tiered(NamedTuple):
     """A price that depends on the input tokens of the request: above `start`, all units pay more."""
 
     base: Decimal
@@ -60,8 +59,7 @@ class Tiered:
         return price
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(NamedTuple):
     """What each unit of one model costs. `amount` is exact in USD."""
 
     segments: tuple[tuple[int, tuple[Term, ...]], ...]
@@ -88,7 +86,7 @@ class Tariff:
     def total(self, counts: Counts) -> int | Fraction:
         """As `amount`, in 10⁻¹⁸ USD."""
         total = self.flat
-        above = counts.get("input_tokens", 0)
+        above = counts.get("request_input_tokens", counts.get("input_tokens", 0))
         segment = 0
         while above <= self.segments[segment][0]:
             segment += 1

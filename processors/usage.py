@@ -15,7 +15,7 @@ from typing import Any
 
 from tollspan import semconv
 
-__all__ = ["Counts", "counts"]
+__all__ = ["Counts", "counts", "estimated"]
 
 Counts = dict[str, "int | Fraction"]
 """Unit of the book (`input_tokens`, `cache_read_tokens`, …) to what was used of it."""
@@ -34,6 +34,18 @@ UNITS: tuple[tuple[str, str], ...] = (
     (semconv.IMAGE_INPUT_TOKENS, "input_image_tokens"),
     (semconv.IMAGE_OUTPUT_TOKENS, "output_image_tokens"),
     (semconv.WEB_SEARCHES, "web_searches"),
+    (semconv.FILE_SEARCHES, "storage_searches"),
+    (semconv.CODE_RUNS, "code_executions"),
+    (semconv.SEARCH_UNITS, "rerank_searches"),
+    (semconv.DOCUMENT_PAGES, "input_document_pages"),
+    (semconv.ANNOTATED_PAGES, "input_annotated_document_pages"),
+    # Cohere bills fewer tokens than it uses: what is billed goes before what was used.
+    (semconv.BILLED_INPUT_TOKENS, "input_tokens"),
+    (semconv.BILLED_OUTPUT_TOKENS, "output_tokens"),
+)
+_ESTIMATED = (
+    (semconv.ESTIMATED_INPUT_TOKENS, "input_tokens"),
+    (semconv.ESTIMATED_OUTPUT_TOKENS, "output_tokens"),
 )
 
 _RESTATED = (
@@ -62,11 +74,21 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
                 found.setdefault(unit, value)
     if "cache_write_tokens" not in found:
         _add_cache_writes(found, attributes)
+    if semconv.BILLED_INPUT_TOKENS in attributes:
+        found.pop("cache_read_tokens", None)  # nobody says how many of the billed ones are cached
     if semconv.AUDIO_INPUT_SECONDS in attributes:
         seconds = _seconds(attributes[semconv.AUDIO_INPUT_SECONDS])
         if seconds is not None:
             found["audio_seconds"] = found["input_audio_seconds"] = seconds
     return found
+
+
+def estimated(attributes: Mapping[str, Any]) -> Counts:
+    """The token counts that `attributes` only estimate; empty where nothing of an answer was seen."""
+    found: Counts = {
+        unit: value for name, unit in _ESTIMATED if (value := _whole(attributes.get(name)))
+    }
+    return found if "output_tokens" in found else {}
 
 
 def _add_cache_writes(found: Counts, attributes: Mapping[str, Any]) -> None:

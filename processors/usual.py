@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tollspan import semconv
 
-from .gateways import FINGERPRINT_ATTRIBUTES, HOSTS
+from .gateways import FINGERPRINT_ATTRIBUTES, HINT_ATTRIBUTES, HOSTS, doubtful
 from .prices import Quote
 from .tariff import DEAREST, InconsistentUsage, nearest
 from .usage import Counts
@@ -37,7 +37,14 @@ DECIDING = (
     semconv.SPEED,
     semconv.INFERENCE_GEO,
     semconv.USAGE_UNTRUSTED,
+    semconv.RESPONSE_PROVIDER,
+    semconv.GATEWAY_STATED,
     semconv.AUDIO_INPUT_SECONDS,
+    semconv.ESTIMATED_INPUT_TOKENS,
+    semconv.ESTIMATED_OUTPUT_TOKENS,
+    semconv.ANSWERS_SUMMED,
+    semconv.MODELS_USED,
+    semconv.BACKGROUND,
 )
 """What settling reads of a call beside its token counts, the host first."""
 
@@ -84,8 +91,11 @@ def kind_of(
     host = decided[0]
     if type(host) is not str or host in HOSTS or not _PLAIN.issuperset(map(type, decided)):
         return None
+    somebodys = doubtful(host, call)
+    if somebodys and not HINT_ATTRIBUTES.isdisjoint(attempts[0]):
+        return None
     spent = tuple([unit for unit in used if used[unit]])
-    return (start_ns // _DAY_NS, tuple(used), spent, decided)
+    return (start_ns // _DAY_NS, tuple(used), spent, somebodys, decided)
 
 
 def keep(

@@ -1,4 +1,4 @@
-"""Attempts inside a call that burned tokens: they are added to what the call cost, as waste.
+"""What was spent for nothing: tokens of attempts beside the answer's, and time.
 
 A library that retries or falls back (litellm around openai) makes several calls for one answer.
 The one that gave the answer is what the outer call paid for; the others were paid for besides.
@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tollspan import semconv
+from tollspan.config import settings
 
-from .blame import well
+from .blame import blame_for_delay, well
+from .hops import Path
 from .usage import Counts, counts
 
-__all__ = ["Inner", "answering", "besides"]
+__all__ = ["Inner", "answering", "besides", "fell_back", "is_slow", "lost_time"]
 
 Attributes = Mapping[str, Any]
 
@@ -63,3 +65,50 @@ def fell_back(inner: Sequence[Inner]) -> bool:
     """Whether the calls inside asked more than one model."""
     asked = {each.attributes.get(semconv.REQUEST_MODEL) for each in inner}
     return len(asked - {None}) > 1
+
+
+def is_slow(took_ns: int) -> bool:
+    """Whether a call of `took_ns` counts as slow, however well it ended."""
+    limit_s = settings().slow_s
+    return 0 < limit_s * 1_000_000_000 <= took_ns
+
+
+def lost_time(
+    call: Attributes, attempts: Sequence[Attributes], way: Path, took_ns: int, waited_ns: int
+) -> dict[str, Any]:
+    """Attributes that say what time a call wasted, and who is to blame for a slow one.
+
+    Args:
+        call: its attributes, settled.
+        took_ns: the whole call.
+        waited_ns: before its last HTTP attempt started: earlier ones, and pauses between them.
+    """
+    found: dict[str, Any] = {}
+    status = call.get(semconv.STATUS)
+    if not well(call):
+        if status != "blocked":
+            found[semconv.WASTED_MS] = _ms(took_ns)
+            left = status in ("abandoned", "cancelled")
+            found[semconv.WASTED_MS_REASON] = "abandoned" if left else "error"
+        return found
+    if len(attempts) > 1 and waited_ns > 0:
+        found[semconv.WASTED_MS] = _ms(waited_ns)
+        doubled = call.get(semconv.WASTE_REASON) == "duplicate"
+        found[semconv.WASTED_MS_REASON] = "duplicate" if doubled else "retry"
+    if is_slow(took_ns) and semconv.BLAME not in call:
+        blamed = blame_for_delay(
+            call,
+            attempts,
+            took_ns / 1e6,
+            waited_ns / 1e6,
+            through_gateway=way.through_gateway,
+            overhead_ms=way.overhead_ms,
+            upstream_ms=way.upstream_ms,
+        )
+        if blamed is not None:
+            found[semconv.BLAME], found[semconv.BLAME_EVIDENCE] = blamed
+    return found
+
+
+def _ms(ns: int) -> float:
+    return round(ns / 1e6, 3)

@@ -139,6 +139,37 @@ def test_hooks_that_nobody_can_read_block_all_the_same(
     assert semconv.COST_AMOUNT not in found
 
 
+def test_a_router_that_answers_in_the_models_place_blocks_for_nothing(
+    exporter: InMemorySpanExporter,
+) -> None:
+    """vLLM's semantic router says so in a header of an answer that looks like any other."""
+    headers = {"x-vsr-schema-version": "2", "x-vsr-response-path": "blocked"}
+    sdks.plain(sdks.openai_client(sdks.server_for("chat", headers=headers)), "chat")
+    found = own(exporter)
+    assert (found[semconv.STATUS], found[semconv.BLOCKED_BY]) == ("blocked", "proxy")
+    assert found[semconv.BLOCKED_STAGE] == "before"
+    assert (found[semconv.BLAME], found[semconv.BLAME_EVIDENCE]) == ("proxy", "guardrail")
+    assert (found[semconv.COST_AMOUNT], found[semconv.COST_GRADE]) == (0, "billed")
+    assert (found[semconv.UPSTREAM_ATTEMPTS], found[semconv.UPSTREAM_CONFIDENCE]) == (0, "exact")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "litellm.ContentPolicyViolationError: AzureException - no",
+        "litellm.BadRequestError: The response was filtered due to the prompt triggering a policy",
+        'All variants failed with errors: a: Error 400 Bad Request: {"code": "content_filter"}',
+    ],
+)
+def test_a_filters_code_that_a_gateway_lost_is_found_in_its_message(
+    message: str, exporter: InMemorySpanExporter
+) -> None:
+    refused(400, {"error": {"message": message, "code": "400"}}, LITELLM)
+    found = own(exporter)
+    assert (found[semconv.STATUS], found[semconv.BLOCKED_BY]) == ("blocked", "model")
+    assert found[semconv.BLAME] == "app"
+
+
 CAPTURED = {
     "litellm--guardrail-block": "before",
     "portkey--guardrail-block": "before",

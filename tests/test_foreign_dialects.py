@@ -182,3 +182,100 @@ def test_a_failed_span_is_a_failed_call_in_both_places() -> None:
 def test_spans_around_calls_are_none(said: dict[str, Any]) -> None:
     came = span(1, attributes={**said, "llm.token_count.prompt": 10}, scope="another")
     assert Stage(settled, normalised, lambda trace_ids: Remembered()).take([came]) == []
+
+
+ONE = {semconv.PROVIDER: "openai", semconv.REQUEST_MODEL: "gpt-4o"}
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "langfuse": (
+        "langfuse-sdk",
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-4o",
+            "langfuse.observation.usage_details": '{"input": 1000, "output": 100, "total": 1100}',
+            "langfuse.observation.cost_details": '{"total": 0.9}',
+            "gen_ai.system": "openai",
+        },
+    ),
+    "langsmith": (
+        "langsmith",
+        {
+            "langsmith.span.kind": "llm",
+            "langsmith.metadata.ls_provider": "openai",
+            "langsmith.metadata.ls_model_name": "gpt-4o",
+            "gen_ai.usage.input_tokens": 1_000,
+            "gen_ai.usage.output_tokens": 100,
+        },
+    ),
+    "agentgateway": (
+        "agentgateway",
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.response.model": "gpt-4o-2024-08-06",
+            "gen_ai.usage.input_tokens": 1_000,
+            "gen_ai.usage.output_tokens": 100,
+            "agw.ai.usage.cost.total": 0.9,
+        },
+    ),
+    "tensorzero": (
+        "tensorzero",
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.input_tokens": 1_000,
+            "gen_ai.usage.output_tokens": 100,
+            "tensorzero.cost_usd": "0.9",
+        },
+    ),
+    "envoy-ai-gateway": ("envoyproxy/ai-gateway", OPENINFERENCE),
+    "bifrost": ("bifrost", {**OPENLLMETRY, "gen_ai.usage.cost": 0.9}),
+    "kong": ("kong-internal", {**OLD, "gen_ai.provider.name": "openai"}),
+    "cloudflare-ai-gateway": (
+        "cloudflare",
+        {
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.model.provider": "openai",
+            "gen_ai.usage.input_tokens": 1_000,
+            "gen_ai.usage.output_tokens": 100,
+            "gen_ai.usage.cost": 0.9,
+        },
+    ),
+    "vllm-semantic-router": (
+        "vllm-semantic-router",
+        {
+            "model.name": "gpt-4o",
+            "model.provider": "openai",
+            "model.token_count_prompt": 1_000,
+            "model.token_count_completion": 100,
+            "decision.name": "cheap",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_other_dialects_say_the_same(dialect: str) -> None:
+    scope, said = OTHERS[dialect]
+    came = span(1, attributes=said, kind="client", scope=scope)
+    (call,) = Stage(settled, normalised, lambda trace_ids: Remembered()).take([came])
+    row = call_row(call)
+    assert (row["provider"], row["request_model"]) == ("openai", "gpt-4o")
+    assert (row["input_tokens"], row["output_tokens"]) == (1_000, 100)
+    assert row["cost_usd"] == "0.003500000000", "0.9 is somebody's own reckoning"
+    gateway = dialect not in ("langfuse", "langsmith")
+    assert row["route"] == (f"{dialect} > openai/gpt-4o" if gateway else "openai/gpt-4o")
+
+
+def test_traefik_writes_on_the_span_of_the_request_that_it_serves() -> None:
+    said = {**ONE, semconv.INPUT_TOKENS: 1_000, semconv.OUTPUT_TOKENS: 100, "http.route": "/v1"}
+    came = span(1, attributes=said, kind="server", scope="github.com/traefik/traefik")
+    (call,) = Stage(settled, normalised, lambda trace_ids: Remembered()).take([came])
+    assert call.attributes[semconv.COST_AMOUNT] == 0.0035
+
+
+def test_what_xai_bills_in_ticks_is_billed() -> None:
+    said = {**ONE, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cost_in_usd_ticks": 5_000_000}
+    own = owned({**said, semconv.PROVIDER: "xai"}, {})
+    assert (own[semconv.COST_AMOUNT], own[semconv.COST_GRADE]) == (0.0005, "billed")

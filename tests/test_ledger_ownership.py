@@ -29,6 +29,7 @@ class Table:
         self.spans: dict[str, Span] = {}
         self.calls: dict[str, Call] = {}
         self.hops: dict[tuple[str, int], tuple[int, Any]] = {}
+        self.keys: dict[tuple[str, str], None] = {}
 
     def add(self, spans: Iterable[Span], calls: Iterable[Call]) -> None:
         for each in spans:
@@ -52,6 +53,9 @@ class Table:
         spans = [each for each in self.spans.values() if each.trace_id in trace_ids]
         return Remembered(spans, hops)
 
+    def linked(self, keys: Sequence[str]) -> list[str]:
+        return [trace_id for key, trace_id in self.keys if key in keys]
+
     def rows(self) -> tuple[dict[str, Any], dict[Any, Any]]:
         calls = {
             call.call_id: (call.role, call.owner_span_id, call.attributes, call.span.end_ns)
@@ -66,11 +70,12 @@ class Table:
 
 def delivered(*batches: Sequence[Span], fresh_stage: bool = False) -> Table:
     table = Table()
-    stage = Stage(settled, normalised, table.recall)
+    stage = Stage(settled, normalised, table.recall, table.linked)
     for batch in batches:
         if fresh_stage:
-            stage = Stage(settled, normalised, table.recall)
+            stage = Stage(settled, normalised, table.recall, table.linked)
         table.add(batch, stage.take(batch))
+        table.keys |= stage.keys
     return table
 
 
@@ -150,6 +155,67 @@ def test_a_circle_of_parents_ends() -> None:
     assert delivered([owner(1, 2), owner(2, 1), owner(3, 3)]).owners() >= {3}
 
 
+OTHER = "ab" * 16
+CALL_ID = {"litellm.call_id": "call-0001", "litellm.provider.model": "openai/gpt-4o-mini"}
+
+
+def heard(number: int, parent: int, name: str = "x-litellm-call-id") -> Span:
+    return span(
+        number,
+        parent,
+        {
+            semconv.HTTP_METHOD: "POST",
+            semconv.ATTEMPT: 1,
+            semconv.RESPONSE_HEADER_PREFIX + name: "call-0001",
+        },
+        kind="client",
+    )
+
+
+@pytest.mark.parametrize("name", ["x-litellm-call-id", "llm_provider-x-litellm-call-id"])
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_the_id_of_a_gateway_joins_the_call_of_its_own_trace(name: str, late: int) -> None:
+    spans = [owner(1), heard(2, 1, name), foreign(9, attributes=CALL_ID, trace_id=OTHER)]
+    last = spans.pop(late)
+    for restarted in (False, True):
+        table = delivered(spans, [last], fresh_stage=restarted)
+        assert table.owners() == {1}
+        assert {call.owner_span_id for call in table.calls.values()} == {f"{1:016x}"}
+
+
+def test_without_a_watched_client_the_call_of_the_proxy_owns() -> None:
+    assert delivered([foreign(9, attributes=CALL_ID, trace_id=OTHER)]).owners() == {9}
+
+
+def test_what_a_proxy_asks_for_itself_is_paid_besides() -> None:
+    judge = {**CALL_ID, "litellm.request.purpose": "llm_as_a_judge_guardrail"}
+    assert delivered([owner(1), heard(2, 1), foreign(3, 2, attributes=judge)]).owners() == {1, 3}
+
+
+def test_a_watched_proxys_call_whose_owner_was_lost_owns_until_it_comes() -> None:
+    said = {
+        semconv.COST_ROLE: "restated",
+        semconv.OWNER_SPAN_ID: f"{1:016x}",
+        semconv.RESTATED_INPUT_TOKENS: 1000,
+        semconv.RESTATED_OUTPUT_TOKENS: 1000,
+        semconv.RESTATED_PREFIX + "cache_read.input_tokens": 0,
+    }
+    mine = owner(3, 2, cost=None, attributes=said)
+    for name in (semconv.INPUT_TOKENS, semconv.OUTPUT_TOKENS, semconv.COST_GRADE):
+        del mine.attributes[name]
+    table = delivered([mine])
+    assert table.owners() == {3}
+    (call,) = table.calls.values()
+    assert call.attributes[semconv.COST_AMOUNT] == 0.00075
+    assert delivered([mine], [owner(1), span(2, 1)]).owners() == {1}
+
+
+def test_an_id_that_everybody_bears_joins_nothing() -> None:
+    many = [foreign(100 + n, attributes=CALL_ID, trace_id=f"{n + 1:032x}") for n in range(70)]
+    table = delivered([owner(1), heard(2, 1), *many])
+    assert len(table.owners()) == 71
+
+
 PARTS = st.sampled_from(["app", "owner", "restated", "foreign", "no usage", "hop", "attempt"])
 
 
@@ -224,9 +290,10 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 def written(ledger: Ledger, batches: Iterable[Sequence[Span]]) -> tuple[list[Any], list[Any], Any]:
     """Rows of both views and the sum of the money, after `batches` came in to an empty ledger."""
-    for table in ("spans", "llm_calls", "llm_hops"):
+    for table in ("spans", "llm_calls", "llm_hops", "span_links"):
         ledger._writer.query(f"TRUNCATE TABLE {table}")
-    writer = Writer(ledger, Stage(settled, normalised, Recall(ledger)), lambda calls: None)
+    recall = Recall(ledger)
+    writer = Writer(ledger, Stage(settled, normalised, recall, recall.linked), lambda calls: None)
     for batch in batches:
         writer.offer(batch).result(30)
     writer.stop()

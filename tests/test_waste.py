@@ -136,3 +136,53 @@ def test_the_bill_is_the_sum_of_all_that_was_answered_in_any_order(
     assert Decimal(repr(own[semconv.COST_AMOUNT])) == bill
     wasted = own.get(semconv.COST_WASTED, 0.0)
     assert Decimal(repr(own[semconv.COST_AMOUNT])) - Decimal(repr(wasted)) == price(*answer)
+
+
+# --- time ---------------------------------------------------------------------------------------------
+
+START_NS = 1_780_000_000_000_000_000
+FAILED_ATTEMPT = {semconv.HTTP_STATUS: 429, "http.response.header.x-request-id": "r"}
+ANSWERED = {semconv.HTTP_STATUS: 200}
+
+
+def lost(call: dict[str, Any], *attempts: dict[str, Any], **more: Any) -> tuple[Any, Any]:
+    """Milliseconds wasted of a call of 2 s whose last attempt started after 1.5 s, and the cause."""
+    own = settle(
+        call,
+        attempts,
+        start_ns=START_NS,
+        end_ns=START_NS + 2_000_000_000,
+        last_ns=START_NS + 1_500_000_000,
+        **more,
+    ).attributes
+    return own.get(semconv.WASTED_MS), own.get(semconv.WASTED_MS_REASON)
+
+
+def test_time_before_the_request_that_was_answered_is_wasted_by_the_retry() -> None:
+    assert lost(call("gpt-4o", 10, 10), FAILED_ATTEMPT, ANSWERED) == (1500.0, "retry")
+    assert lost(call("gpt-4o", 10, 10), ANSWERED) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"), [("error", "error"), ("abandoned", "abandoned"), ("cancelled", "abandoned")]
+)
+def test_all_the_time_of_a_call_that_gave_nothing_is_wasted(how: str, reason: str) -> None:
+    assert lost(call("gpt-4o", 0, 0, how), ANSWERED) == (2000.0, reason)
+
+
+def test_time_that_a_guardrail_took_is_not_wasted() -> None:
+    assert lost(call("gpt-4o", 0, 0, "blocked", BLOCKED_BY="proxy"), ANSWERED) == (None, None)
+
+
+def test_without_times_nothing_is_said_of_time() -> None:
+    own = settle(call("gpt-4o", 0, 0, "error"), (ANSWERED,)).attributes
+    assert semconv.WASTED_MS not in own
+
+
+def test_an_answer_that_was_good_and_paid_for_twice_is_a_duplicate() -> None:
+    parts = [inner("gpt-4o", 1_000, 500), inner("gpt-4o", 1_000, 400)]
+    own = settle(call("gpt-4o", 1_000, 400), inner=parts).attributes
+    assert own[semconv.WASTE_REASON] == "duplicate"
+    assert Decimal(repr(own[semconv.COST_WASTED])) == price("gpt-4o", 1_000, 500)
+    time = lost(call("gpt-4o", 1_000, 400), ANSWERED, ANSWERED, inner=parts)
+    assert time == (1500.0, "duplicate")
