@@ -1,30 +1,40 @@
 # Every target makes what it needs; nothing is expected on the machine but Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types wheel bench clean venvs
+.PHONY: help demo test check lint types wheel bench clean venvs gateways boards
 
 help: ## what can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
-venvs: ## both virtual environments: .venv (newest SDKs) and .venv-demo (LiteLLM proxy)
+venvs: ## the virtual environments: newest SDKs, LiteLLM proxy, oldest SDKs, other tracers
 	@.ci/venv .venv dev
 	@.ci/venv .venv-demo demo,testing
+	@.ci/venv .venv-oldest testing $$(python3 .ci/oldest.py)
+	@.ci/venv .venv-oldest-google testing openai anthropic $$(python3 .ci/oldest.py google)
+	@.ci/venv .venv-beside beside
 
 demo: ## real SDKs, a real LiteLLM proxy, the local page; Ctrl-C ends it
 	@.ci/venv .venv-demo demo,testing
 	@.venv-demo/bin/tollspan demo $(ARGS)
 
-test: venvs ## the whole test suite; real parts that are absent skip with a reason
-	@.venv/bin/python -m pytest -q --ignore tests/test_litellm_library.py $(ARGS)
-	@.venv-demo/bin/python -m pytest -q tests/test_litellm_library.py
+test: venvs gateways ## the whole test suite; real parts that are absent skip with a reason
+	@.ci/tests $(ARGS)
+
+gateways: ## the Portkey gateway from npm, in the user's cache; without npm its tests skip
+	@! command -v npm > /dev/null || .ci/portkey/make > /dev/null
 
 check: lint types test wheel ## what CI runs
 
 lint: venvs ## ruff, lint and format; generated tables are fresh
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/python .ci/tables.py --check
+	@.venv/bin/python -m grafana --check
 
-types: venvs ## mypy --strict over the seven packages
+types: venvs ## mypy --strict over the seven packages and the generator of the boards
 	@.ci/types
+	@.venv/bin/mypy --strict grafana
+
+boards: venvs ## write the Grafana boards and alert rules again
+	@.venv/bin/python -m grafana
 
 wheel: venvs ## the wheel holds exactly the source folders
 	@.venv/bin/python .ci/check_wheel.py
@@ -33,4 +43,4 @@ bench: venvs ## speed against the peer in the same run; JSON goes to bench/resul
 	@.venv/bin/python -m bench $(ARGS)
 
 clean: ## throw away what the targets made
-	rm -rf .venv .venv-demo build dist *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-oldest .venv-oldest-google .venv-beside build dist *.egg-info .mypy_cache .ruff_cache

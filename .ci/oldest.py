@@ -1,6 +1,9 @@
-"""Prints the oldest supported version of every SDK of the table, as pip requirements, one a line.
+"""Prints the oldest supported version of SDKs of the table, as pip requirements, one a line.
 
-python .ci/oldest.py
+python .ci/oldest.py [GROUP]
+
+Old versions do not all fit beside one another: a group is those of one environment. Without a group,
+all that are in none.
 """
 
 from __future__ import annotations
@@ -11,14 +14,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+GROUPS = {
+    # These need an httpx that the oldest openai does not go with.
+    "google": ("google_genai", "vertexai"),
+    "litellm": ("litellm",),
+}
+
 BESIDE = {
-    # httpx 0.28 took an argument away that these SDKs still gave it.
+    # httpx 0.28 took an argument away that these still gave it.
     "openai": ("httpx<0.28",),
+    "portkey_ai": ("httpx<0.28",),
+    "bedrock": ("boto3==1.34.116", "aiobotocore==2.13.1"),
+    "huggingface_hub": ("numpy",),
 }
 """What the oldest version of an SDK needs beside it and does not ask for."""
-
-APART = frozenset({"litellm"})
-"""Not installable beside the others: tested in an environment of its own."""
 
 
 def main() -> None:
@@ -28,13 +37,12 @@ def main() -> None:
     table = importlib.util.module_from_spec(spec)
     sys.modules["sdks"] = table
     spec.loader.exec_module(table)
-    for name, sdk in table.SDKS.items():
-        if name in APART:
-            continue
-        for each in sdk.requires:
-            distribution, _, floor = (part.strip() for part in each.partition(">="))
-            print(f"{distribution}=={floor}" if floor else distribution)
-        print(*BESIDE.get(name, ()), sep="\n", end="\n" if name in BESIDE else "")
+    apart = {name for names in GROUPS.values() for name in names}
+    for name in GROUPS[sys.argv[1]] if sys.argv[1:] else [n for n in table.SDKS if n not in apart]:
+        for each in table.SDKS[name].requires:
+            print(each.replace(" ", "").replace(">=", "=="))
+        for each in BESIDE.get(name, ()):
+            print(each)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,13 @@ TABLES = {
     "providers": providers,
     "settings": settings,
 }
-PAGES = ["README.md", "docs/attributes.md", "docs/gateways.md", "docs/settings.md", "pyproject.toml"]
+PAGES = [
+    "README.md",
+    "docs/attributes.md",
+    "docs/gateways.md",
+    "docs/settings.md",
+    "pyproject.toml",
+]
 
 
 def filled(text: str) -> str:
