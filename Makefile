@@ -10,6 +10,7 @@ venvs: ## the virtual environments: newest SDKs, LiteLLM proxy, oldest SDKs, oth
 	@.ci/venv .venv-demo demo,testing
 	@.ci/venv .venv-oldest testing $$(python3 .ci/oldest.py)
 	@.ci/venv .venv-oldest-google testing openai anthropic $$(python3 .ci/oldest.py google)
+	@.ci/venv .venv-oldest-litellm testing $$(python3 .ci/oldest.py litellm)
 	@.ci/venv .venv-beside beside
 
 demo: ## real SDKs, a real LiteLLM proxy, the local page; Ctrl-C ends it
@@ -43,4 +44,4 @@ bench: venvs ## speed against the peer in the same run; JSON goes to bench/resul
 	@.venv/bin/python -m bench $(ARGS)
 
 clean: ## throw away what the targets made
-	rm -rf .venv .venv-demo .venv-oldest .venv-oldest-google .venv-beside build dist *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-oldest .venv-oldest-google .venv-oldest-litellm .venv-beside build dist *.egg-info .mypy_cache .ruff_cache

@@ -229,7 +229,7 @@ _ROWS = (
     Sdk(
         "litellm",
         package="litellm",
-        requires=("litellm >= 1.60",),
+        requires=("litellm >= 1.80",),
         title="LiteLLM as a library",
         covers="completion, text completion, embedding, responses, messages, images, audio, "
         "moderation, rerank; the Router of each",

@@ -60,7 +60,10 @@ async def outcome_async(make: Callable[[], Awaitable[Any]]) -> Any:
         return told(error)
 
 
-_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+_ADDRESS = re.compile(
+    r" at 0x[0-9a-f]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=created=)\d+"
+)
+"""What is another in each run: addresses, random ids, times."""
 
 
 def told(error: BaseException | None) -> Any:

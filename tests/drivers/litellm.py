@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
+from importlib.metadata import version
 from typing import Any
 
 import litellm
+from packaging.version import Version
 from sdk_answers import CHAT_BODY, CHAT_EVENTS, EMBEDDING_BODY, RESPONSE_BODY, RESPONSE_EVENTS
 
 from drivers import KEY, QUESTION, Driver, Way, sse, sse_named
@@ -31,6 +34,11 @@ SAYS = {
     semconv.SERVER_ADDRESS: "127.0.0.1",
 }
 
+# Before 1.100 the chunks of a stream name the model that was asked for, say nothing of the address,
+# and LiteLLM itself keeps its last stream, so that one that is dropped is not seen to be.
+NEWER = Version(version("litellm")) >= Version("1.100")
+STREAM_SAYS = SAYS if NEWER else {**SAYS, semconv.RESPONSE_MODEL: "gpt-4o-mini"}
+
 Address = dict[str, Any]
 
 
@@ -47,6 +55,7 @@ async def closed_async(where: Address) -> None:
     closed(where)
 
 
+_RANDOM = re.compile("chatcmpl-[0-9a-f-]{36}")
 _OF_THE_MOMENT = frozenset({"created", "created_at", "completed_at", "usage"})
 """What LiteLLM makes up anew for each call, or counts in the background."""
 
@@ -60,7 +69,8 @@ def shown(value: Any) -> Any:
         return repr(value)
     told = dump(mode="json")
     held = told.get("response") if isinstance(told.get("response"), dict) else told
-    return type(value).__name__, {k: v for k, v in held.items() if k not in _OF_THE_MOMENT}
+    kept = {k: v for k, v in held.items() if k not in _OF_THE_MOMENT}
+    return type(value).__name__, _RANDOM.sub("", repr(kept))
 
 
 async def _stream(where: Address) -> Any:
@@ -93,26 +103,25 @@ DRIVER = Driver(
             ask=lambda where: litellm.completion(**CHAT, **where),
             ask_async=lambda where: litellm.acompletion(**CHAT, **where),
             document=CHAT_BODY,
-            hostile=False,  # its own errors carry tracebacks, in which every frame is told
             says=SAYS,
         ),
         Way(
             name="completion stream",
             ask=lambda where: list(litellm.completion(**STREAM, **where)),
             ask_async=_stream_read,
-            opened=lambda where: litellm.completion(**STREAM, **where),
+            opened=(lambda where: litellm.completion(**STREAM, **where)) if NEWER else None,
             opened_async=_stream,
             document=CHAT_EVENTS,
-            hostile=False,  # its own errors carry tracebacks, in which every frame is told
+            hostile=False,
             encode=sse,
-            says=SAYS,
+            says=STREAM_SAYS,
         ),
         Way(
             name="embedding",
             ask=lambda where: litellm.embedding(**EMBEDDING, **where),
             ask_async=lambda where: litellm.aembedding(**EMBEDDING, **where),
             document=EMBEDDING_BODY,
-            hostile=False,  # its own errors carry tracebacks, in which every frame is told
+            hostile=False,
             says={semconv.OPERATION: "embeddings", semconv.INPUT_TOKENS: 11},
         ),
         Way(
@@ -120,7 +129,7 @@ DRIVER = Driver(
             ask=lambda where: litellm.responses(**RESPONSE, **where),
             ask_async=lambda where: litellm.aresponses(**RESPONSE, **where),
             document=RESPONSE_BODY,
-            hostile=False,  # its own errors carry tracebacks, in which every frame is told
+            hostile=False,
             says={semconv.INPUT_TOKENS: 11, semconv.OUTPUT_TOKENS: 7},
             since="1.63.8",
         ),
@@ -131,10 +140,10 @@ DRIVER = Driver(
             opened=lambda where: litellm.responses(**RESPONSE, stream=True, **where),
             opened_async=_responses,
             document=RESPONSE_EVENTS,
-            hostile=False,  # its own errors carry tracebacks, in which every frame is told
+            hostile=False,
             encode=sse_named,
             says={semconv.INPUT_TOKENS: 11, semconv.OUTPUT_TOKENS: 7},
-            since="1.63.8",
+            since="1.100",
         ),
     ),
 )
