@@ -214,12 +214,18 @@ def test_a_stream_that_dies_before_its_first_piece_is_answered_by_the_fallback(
     client: openai.OpenAI, chaos: Chaos, exporter: InMemorySpanExporter
 ) -> None:
     """What the dead one read is billed too; that there was one is told, not what it cost."""
-    chaos.script(disconnect(after_chunks=0), model="gpt-4o")
-    chaos.script(ok(input_tokens=1000, output_tokens=100), model="gpt-4.1-mini")
-    read(client, "main")
-    (_, lost), (_, answered) = bill(asked(chaos))
-    (span,) = owners(exporter)
-    call = dict(span.attributes or {})
+    for _ in range(5):
+        chaos.script(disconnect(after_chunks=0), model="gpt-4o")
+        chaos.script(ok(input_tokens=1000, output_tokens=100), model="gpt-4.1-mini")
+        exporter.clear()
+        read(client, "main")
+        (_, lost), (_, answered) = bill(asked(chaos)[-2:])
+        (span,) = owners(exporter)
+        call = dict(span.attributes or {})
+        # A busy LiteLLM may have sent the head of the dead one's answer before it died: then the
+        # headers name that, and it is another case than this one.
+        if call.get(semconv.FALLBACK):
+            break
     assert call[semconv.ROUTE] == "litellm > openai/gpt-4.1-mini"
     assert call[semconv.HIDDEN_ATTEMPTS] == 1
     assert Decimal(repr(call[semconv.COST_AMOUNT])) == answered

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import tollspan
 from tollspan import attribution, calls, semconv
 from tollspan.guard import faults
+from tollspan.processors import sdk
 from tollspan.processors import spans as module
 from tollspan.processors.bounded import Bounded
 from tollspan.processors.spans import TollspanProcessor, adopt_provider
@@ -118,7 +119,7 @@ def test_a_gateway_becomes_hop_spans_below_the_call(
         assert hop.resource is call.resource
         assert hop.instrumentation_scope is not None
         assert hop.instrumentation_scope.name == semconv.SCOPE
-        again = module.hop_span(call, of(hop), 1, 2, False)
+        again = sdk.hop_span(call, of(hop), 1, 2, False)
         assert again.context is not None and again.context.span_id == hop.context.span_id
     assert len(
         {span.context.span_id for span in exporter.get_finished_spans() if span.context}
