@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from needs import missing
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sdks import call_spans, settle
@@ -19,7 +20,7 @@ from tollspan import instrumentation, semconv
 from tollspan.instrumentation import PROVIDERS, _open_calls
 
 if (_why := PROVIDERS["bedrock"].missing()) is not None:
-    pytest.skip(_why, allow_module_level=True)
+    missing("sdk-bedrock", _why)
 
 import boto3
 import botocore.endpoint

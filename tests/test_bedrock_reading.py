@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from drivers.server import Answer, HttpServed, http
+from needs import missing
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sdks import call_spans, settle
@@ -21,7 +22,7 @@ from tollspan import instrumentation, semconv
 from tollspan.instrumentation import PROVIDERS, _dropped, _open_calls
 
 if (_why := PROVIDERS["bedrock"].missing()) is not None:
-    pytest.skip(_why, allow_module_level=True)
+    missing("sdk-bedrock", _why)
 
 from botocore.client import BaseClient
 from botocore.exceptions import EventStreamError
