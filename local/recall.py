@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
+from tollspan.collector.rows import span_of
 from tollspan.collector.stage import Remembered
 
 from .ledger import Ledger
-from .rows import span_of
 
 __all__ = ["Recall"]
 

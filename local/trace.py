@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
+from tollspan.collector.rows import attributes_of, events_of
 
 from .ledger import Ledger
 from .queries import calls_of_trace, iso
-from .rows import attributes_of, events_of
 
 __all__ = ["trace"]
 

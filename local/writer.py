@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from tollspan.collector.receiver import Overloaded
+from tollspan.collector.rows import call_row, hop_rows, span_row
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Call, Stage
 from tollspan.guard import quietly
 
 from .ledger import Ledger, LedgerError
-from .rows import call_row, hop_rows, span_row
 
 __all__ = ["Writer"]
 

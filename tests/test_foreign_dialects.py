@@ -12,8 +12,8 @@ from spans import START_NS, span
 
 from tollspan import semconv
 from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.rows import call_row
 from tollspan.collector.stage import Remembered, Stage
-from tollspan.local.rows import call_row
 from tollspan.processors.ownership import owned
 from tollspan.processors.spans import adopt_provider
 

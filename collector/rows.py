@@ -14,8 +14,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from tollspan import semconv
-from tollspan.collector.span import Event, Span
-from tollspan.collector.stage import Call, Hop
+
+from .call import Call, Hop
+from .span import Event, Span
 
 __all__ = ["call_row", "hop_rows", "span_of", "span_row"]
 
