@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -40,3 +41,9 @@ def provider(exporter: InMemorySpanExporter) -> Iterator[TracerProvider]:
     made.add_span_processor(SimpleSpanProcessor(exporter))
     yield made
     made.shutdown()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def sdks_out_of_the_collectors_sight() -> None:
+    """Forty SDKs are a million objects that stay: `gc.collect()` need not look at them each time."""
+    gc.freeze()
