@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 
-from tollspan import calls, semconv
+from tollspan import calls, contexts, semconv
 from tollspan.config import mistral_telemetry
 
 __all__ = ["foreign_span"]
@@ -29,19 +29,20 @@ def foreign_span(
 ) -> trace.Span | None:
     """The span to adopt: an open inference's, `INVALID_SPAN` for one that the SDK is about to
     start, None where the call needs one of ours."""
-    if calls.current_call.get() is None and (span := _open_inference()) is not None:
+    here = contexts.current()
+    marked = _OPEN_INFERENCE in here or _OPEN_EMBEDDING in here
+    if marked and calls.current_call.get() is None and (span := _open_inference(here)) is not None:
         return span
     if calls.adopts and _traces_itself(client, options, tracer_provider):
         return trace.INVALID_SPAN
     return None
 
 
-def _open_inference() -> trace.Span | None:
+def _open_inference(now: Context) -> trace.Span | None:
     """The current span, if somebody marked it as a client call in progress.
 
     It is adopted once: of two calls inside one inference the second gets a span of its own.
     """
-    now = otel_context.get_current()
     if now.get(_OPEN_INFERENCE) is None and now.get(_OPEN_EMBEDDING) is None:
         return None
     span = trace.get_current_span(now)
@@ -57,13 +58,16 @@ def _carries_a_call(span: trace.Span) -> bool:
 
 def _traces_itself(client: Any, options: Any, tracer_provider: trace.TracerProvider | None) -> bool:
     """Whether the SDK will start a span for this call, on the provider that we use."""
-    theirs = _of_anthropic(client, options) or _of_mistral(client)
+    if getattr(client, "_tracer", None) is not None:
+        theirs = _of_anthropic(client, options)
+    else:
+        theirs = _of_mistral(client) if hasattr(client, "sdk_configuration") else None
     return theirs is not None and theirs is (tracer_provider or trace.get_tracer_provider())
 
 
 def _of_anthropic(client: Any, options: Any) -> Any:
     """The tracer provider that the anthropic client will use for this call, if any."""
-    if getattr(client, "_tracer", None) is None or not getattr(options, "span_name", None):
+    if not getattr(options, "span_name", None):
         return None
     chosen = getattr(client, "_open_telemetry", None)
     theirs = chosen.get("tracer_provider") if isinstance(chosen, dict) else None

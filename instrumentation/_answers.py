@@ -25,11 +25,11 @@ __all__ = ["awaited", "forget_kinds", "handed_on"]
 
 def handed_on(result: Any, call: Call) -> Any:
     """What the caller gets; if watching it fails, the call ends here with what is known."""
-    with quietly:
+    try:
         return _watched(result, call)
-    with quietly:
+    except BaseException:
         call.end("success", {})
-    return result
+        raise
 
 
 async def awaited(coroutine: Any, call: Call, holder: Holder | None = None) -> Any:
@@ -48,9 +48,10 @@ async def awaited(coroutine: Any, call: Call, holder: Holder | None = None) -> A
             call.fail(error)
         raise
     with quietly:
-        call.leave()
-    with quietly:
-        result = handed_on(result, call)
+        try:
+            call.leave()
+        finally:
+            result = handed_on(result, call)
     return result
 
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from tollspan import attribution, semconv
+from tollspan import attribution, contexts, semconv
 from tollspan.config import settings
 from tollspan.guard import quietly
 
@@ -56,10 +55,10 @@ def client_calls(
                 asked_of = partial(_fetched, provider, server_of, client, url)
                 return Heard(tracer, fetch.surface, asked_of, fetch.identity)
             place = Place(fetch.surface, "responses")
-        context = otel_context.get_current()
+        context = contexts.current()
         if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY):
             return None
-        asked: dict[str, Any] = {semconv.PROVIDER: provider.name}
+        asked: dict[str, Any] = {semconv.PROVIDER: provider.name, semconv.OPENAI_API: place.api}
         adopted = None
         with quietly:
             adopted = foreign_span(client, options, tracer_provider)
@@ -97,7 +96,6 @@ def _body(options: Any) -> Mapping[str, Any]:
 
 
 def _details(asked: dict[str, Any], place: Place, client: Any, kwargs: Mapping[str, Any]) -> None:
-    asked[semconv.OPENAI_API] = place.api
     if place.model and semconv.REQUEST_MODEL not in asked:
         asked[semconv.REQUEST_MODEL] = place.model
     if kwargs.get("stream"):
@@ -123,7 +121,7 @@ def function_calls(
         sent = sends(given)
         if sent is None:  # first of all: most calls of AWS clients go to other services
             return None
-        context = otel_context.get_current()
+        context = contexts.current()
         if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY):
             return None
         if sent.surface.heard:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from time import time_ns
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from tollspan import semconv
+from tollspan import contexts, semconv
 from tollspan.calls import Attempt, OpenCall, current_call
 
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
@@ -43,14 +42,15 @@ def end(attempt: Attempt) -> None:
     if attempt.end_ns:
         return
     attempt.end_ns = time_ns()
-    if attempt.span is not None:
+    if attempt.span is not None and not attempt.is_to_be_made:
         attempt.span.end(attempt.end_ns)
 
 
 def close(call: OpenCall) -> None:
     """End the attempts of `call` that are still open: their responses were dropped unread."""
     for attempt in call.attempts:
-        end(attempt)
+        if not attempt.end_ns:
+            end(attempt)
 
 
 def owner_of(outer: OpenCall) -> str:
@@ -67,5 +67,5 @@ def open_call() -> OpenCall | None:
     call = current_call.get()
     if call is None or call.end_ns:  # a task may outlive the call in which it was made
         return None
-    context = otel_context.get_current()
+    context = contexts.current()
     return None if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY) else call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tollspan import attribution, calls, semconv
+from tollspan import calls, semconv
 
 from ._attempts import owner_of
 
@@ -22,9 +22,7 @@ def belong(attributes: dict[str, Any], outer: calls.OpenCall) -> None:
         attributes[semconv.OWNER_SPAN_ID] = owner
 
 
-def join(attributes: dict[str, Any]) -> None:
-    """Mark a call that is made for a request out of another process's call: that one owns."""
-    owner = attribution.owner()
-    if owner is not None:
-        attributes[semconv.COST_ROLE] = "restated"
-        attributes[semconv.OWNER_SPAN_ID] = owner
+def join(attributes: dict[str, Any], owner: str) -> None:
+    """Mark a call that is made for a request out of another process's call, `owner`."""
+    attributes[semconv.COST_ROLE] = "restated"
+    attributes[semconv.OWNER_SPAN_ID] = owner

@@ -73,5 +73,4 @@ def _portkey_stage(response: Any) -> str | None:
 
 def stopped(reasons: Any) -> bool:
     """Whether a filter stopped every one of the answers."""
-    given = items(reasons)
-    return bool(given) and all(reason in _REASONS for reason in given)
+    return isinstance(reasons, (list, tuple)) and bool(reasons) and _REASONS.issuperset(reasons)

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from time import monotonic, time_ns
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 
-from tollspan import attribution, calls, semconv
+from tollspan import attribution, calls, contexts, semconv
 from tollspan.guard import harmless, quietly
 
-from . import _dropped
+from . import _dropped, _open_calls
 from ._belonging import belong, join
 from ._blocked import refusal, stopped
 from ._context import entered
 from ._ids import request_id
-from ._open_calls import end_at_exit, live
+from ._open_calls import live
 from ._settling import settle, stated
 from ._spec import Attributes, Fold, Surface
 
@@ -55,8 +55,8 @@ class Call(calls.OpenCall):
         self._first_chunk_s: float | None = None
         self._fold: Fold | None = None
         self._opened: list[Call] = []
-        self._before: otel_context.Context | None = None
-        self._inside: otel_context.Context | None = None
+        self._before: Context | None = None
+        self._inside: Context | None = None
 
     @classmethod
     def start(
@@ -76,20 +76,18 @@ class Call(calls.OpenCall):
         outer = calls.current_call.get()
         if outer is not None and outer.end_ns:
             outer = None  # a task that outlived the call in which it was made
-        attributes: dict[str, Any] = {
-            semconv.OPERATION: surface.operation,
-            **{name: value for name, value in asked.items() if value is not None},
-        }
+        attributes: dict[str, Any] = {semconv.OPERATION: surface.operation, **asked}
+        if None in attributes.values():
+            attributes = {name: value for name, value in attributes.items() if value is not None}
         with quietly:
+            owner = attribution.owner() if outer is None else None
+            if owner is not None and semconv.CALL_PURPOSE not in attributes:
+                join(attributes, owner)
             attributes.update(attribution.current())
-        if semconv.REQUEST_ID not in attributes:
-            with quietly:
+            if semconv.REQUEST_ID not in attributes:
                 attributes[semconv.REQUEST_ID] = request_id()
         if outer is not None:
             belong(attributes, outer)
-        elif semconv.CALL_PURPOSE not in attributes:
-            with quietly:
-                join(attributes)
         if start_ns is None:
             start_ns = time_ns()
         if adopted is None:
@@ -102,10 +100,11 @@ class Call(calls.OpenCall):
         call.adopted = adopted is not None
         call.attributes = attributes
         live[id(call)] = call
-        with quietly:
-            end_at_exit()
-        if span_id := call.span_id:
-            calls.open_calls[span_id] = call
+        if not _open_calls.registered:
+            with quietly:
+                _open_calls.end_at_exit()
+        if call.span_id:
+            calls.open_calls[call.span_id] = call
         if isinstance(outer, Call):
             outer._opened.append(call)
         return call
@@ -115,17 +114,17 @@ class Call(calls.OpenCall):
         calls.current_call.set(self)
         if self.adopted:
             return  # whoever owns the span makes it current
-        self._before = otel_context.get_current()
+        self._before = contexts.current()
         self._inside = entered(self._before, self.span)
-        otel_context.attach(self._inside)
+        contexts.attach(self._inside)
 
     def leave(self) -> None:
         """Be current no longer. A coroutine may be closed in another context than its own, where
         a token could not be used; so what is put back is the value, and only where it is ours."""
         if calls.current_call.get() is self:
             calls.current_call.set(self.outer)
-        if self._inside is not None and otel_context.get_current() is self._inside:
-            otel_context.attach(self._before or otel_context.Context())
+        if self._inside is not None and contexts.current() is self._inside:
+            contexts.attach(self._before or Context())
         self._before = self._inside = None
 
     def resume(self) -> None:
@@ -138,7 +137,7 @@ class Call(calls.OpenCall):
     def pause(self) -> None:
         """As `leave`, after each step. A generator may have put a context of its own over ours (a
         span in a `with` around its `yield`): that stays until it takes it away."""
-        if self._inside is None or otel_context.get_current() is self._inside:
+        if self._inside is None or contexts.current() is self._inside:
             self.leave()
         elif calls.current_call.get() is self:
             calls.current_call.set(self.outer)
@@ -164,14 +163,16 @@ class Call(calls.OpenCall):
 
     def answered(self, response: Any) -> None:
         """The whole answer is there."""
-        with quietly:
-            self.told(self.surface.response(response))
-            return
-        self.end("success", {})
+        try:
+            found = self.surface.response(response)
+        except BaseException:
+            self.end("success", {})
+            raise
+        self.told(found)
 
     def told(self, found: Attributes) -> None:
         """The whole answer is there, and read."""
-        self._finish(stated(self, found))
+        self._finish(stated(self, found) if semconv.COST_REPORTED in found else found)
 
     def complete(self) -> None:
         """The stream was read to its end."""
@@ -248,15 +249,17 @@ class Call(calls.OpenCall):
                 for inner in self._opened:  # what the caller can no longer read to its end
                     inner.end(status, inner._folded())
         with quietly:
-            settle(self, status, found, self._first_chunk_s)
-        with quietly:
-            if not self.adopted:
-                if failure is not None and self.span.is_recording():
-                    self.span.set_status(trace.StatusCode.ERROR, failure)
-                self.span.end(self.end_ns)
-        if calls.settler is not None:
-            with quietly:
-                calls.settler.release(self)
+            try:
+                settle(self, status, found, self._first_chunk_s)
+            finally:
+                try:
+                    if not self.adopted:
+                        if failure is not None and self.span.is_recording():
+                            self.span.set_status(trace.StatusCode.ERROR, failure)
+                        self.span.end(self.end_ns)
+                finally:
+                    if calls.settler is not None:
+                        calls.settler.release(self)
         calls.open_calls.pop(self.span_id, None)
         self._fold = None
         if self.outer is not None:

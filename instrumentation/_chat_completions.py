@@ -16,6 +16,7 @@ from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
 from ._read import (
     Rule,
+    by_keys,
     count,
     flag,
     get,
@@ -81,6 +82,8 @@ _REQUEST: tuple[Rule, ...] = (
     ("reasoning_effort", semconv.REQUEST_REASONING_LEVEL, text),
 )
 
+_asked = by_keys(_REQUEST)
+
 _ANSWER: tuple[Rule, ...] = (
     ("id", semconv.RESPONSE_ID, text),
     ("model", semconv.RESPONSE_MODEL, text),
@@ -113,6 +116,8 @@ _OUTPUT: tuple[Rule, ...] = (
     ("text_tokens", semconv.TEXT_OUTPUT_TOKENS, some),
 )
 
+_input, _output = by_keys(_INPUT), by_keys(_OUTPUT)
+
 # Anthropic's, and LiteLLM's for Anthropic.
 TOOLS: tuple[Rule, ...] = (("web_search_requests", semconv.WEB_SEARCHES, count),)
 CACHE_WRITE: tuple[Rule, ...] = (
@@ -124,10 +129,11 @@ CACHE_WRITE: tuple[Rule, ...] = (
 def request(body: Mapping[str, Any]) -> Attributes:
     found: dict[str, Any] = {}
     asked = members(body)
-    take(found, asked, _REQUEST)
+    take(found, asked, _asked(tuple(asked)))
     if (tools := asked.get("tools")) is not None:
         add_sent(found, tools)
-    estimate_input(found, asked)
+    if semconv.REQUEST_STREAM in found:
+        estimate_input(found, asked)
     return found
 
 
@@ -135,13 +141,18 @@ def response(answer: Any) -> Attributes:
     found: dict[str, Any] = {}
     body = members(answer)
     take(found, body, _ANSWER)
-    choices = [members(choice) for choice in items(body.get("choices"))[:128]]
-    if reasons := [reason for each in choices if (reason := text(each.get("finish_reason")))]:
+    reasons: list[str] = []
+    called: list[Any] = []
+    for each in items(body.get("choices"))[:128]:
+        choice = members(each)
+        if reason := text(choice.get("finish_reason")):
+            reasons.append(reason)
+        if tools := members(choice.get("message")).get("tool_calls"):
+            called += items(tools)
+    if reasons:
         found[semconv.FINISH_REASONS] = reasons
-    messages = (members(each.get("message")) for each in choices)
-    add_called(
-        found, (name_of(call) for each in messages for call in items(each.get("tool_calls")))
-    )
+    if called:
+        add_called(found, map(name_of, called))
     if (usage := body.get("usage")) is not None:
         read_usage(found, usage)
     tell(found, body)
@@ -162,22 +173,26 @@ def read_usage(found: dict[str, Any], usage: Any) -> None:
     take(found, stated, _USAGE)
     if (details := stated.get("prompt_tokens_details")) is not None:
         parts = members(details)
-        take(found, parts, _INPUT)
+        take(found, parts, _input(tuple(parts)))
         if (written := parts.get("cache_creation_token_details")) is not None:
             take(found, members(written), CACHE_WRITE)
     if (details := stated.get("completion_tokens_details")) is not None:
-        take(found, members(details), _OUTPUT)
-        _include_reasoning(found, stated)
+        parts = members(details)
+        take(found, parts, _output(tuple(parts)))
+        if found.get(semconv.REASONING_TOKENS):
+            _include_reasoning(found, stated)
     if (tools := stated.get("server_tool_use")) is not None:
         take(found, members(tools), TOOLS)
-    if (cost := reported_cost(stated)) is not None:
+    if not _COSTS.isdisjoint(stated) and (cost := reported_cost(stated)) is not None:
         found[semconv.COST_REPORTED] = cost
+
+
+_COSTS = frozenset({"cost", "tensorzero_cost"})
 
 
 def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None:
     """xAI leaves reasoning out of `completion_tokens`; its own total tells."""
-    if not (reasoning := found.get(semconv.REASONING_TOKENS)):
-        return
+    reasoning = found[semconv.REASONING_TOKENS]
     asked, answered = found.get(semconv.INPUT_TOKENS), found.get(semconv.OUTPUT_TOKENS)
     if asked is None or answered is None:
         return

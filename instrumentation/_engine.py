@@ -60,13 +60,12 @@ def _around_function(
     def watched(*args: Any, **kwargs: Any) -> Any:
         call = None
         with quietly:
-            call = opened(args, kwargs) if switch.on else None
+            if switch.on and (call := opened(args, kwargs)) is not None:
+                call.enter()
         if call is None:
             return original(*args, **kwargs)
         if call.instead is not None:
             args, kwargs = call.instead
-        with quietly:
-            call.enter()
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
@@ -76,9 +75,10 @@ def _around_function(
                 call.fail(error)
             raise
         with quietly:
-            call.leave()
-        with quietly:
-            result = handed_on(result, call)
+            try:
+                call.leave()
+            finally:
+                result = handed_on(result, call)
         return result
 
     return watched

@@ -14,7 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from tollspan import calls, semconv
+from tollspan import calls, contexts, semconv
 from tollspan.calls import Attempt, OpenCall
 from tollspan.config import settings
 from tollspan.guard import quietly
@@ -87,14 +87,15 @@ class Flight:
             below: whether an HTTP instrumentation below will make the span and inject. None where
                 one would be above: its span is open already, and it has injected.
         """
-        context = otel_context.get_current()
+        context = contexts.current()
         call = self._call
         self._outer = outer = call if call.outer is None else _outermost(call)
         above = context.get(_FLIGHT)
         if isinstance(above, Flight) and above._carries(outer):
             return  # a client that sends by means of another one (httpx over aiohttp)
         allowed = may_receive(host)
-        own = not _is_side_request(call, request, method, host)
+        asked = call.attributes.get(semconv.SERVER_ADDRESS)
+        own = asked == host or not _is_side_request(call, request, method, host, asked)
         span: trace.Span | None = None
         if own:
             attempt = self._record(method, host, port)
@@ -106,29 +107,39 @@ class Flight:
                 span = self._start_span(attempt, method, context)
         self._request = request
         inside = context
-        attributes: Mapping[str, Any] = outer.attributes if own else {}
-        owner = _attempts.owner_of(outer) if own and allowed else ""
-        if below:
-            if allowed:  # what it injects there must not travel on with a redirect
-                before = request.headers.get(_propagation.BAGGAGE)
-                self._changes.append((_propagation.BAGGAGE, before))
-            inside = _propagation.baggage_for_instrumentation(
-                inside, request.headers, allowed=allowed, attributes=attributes, owner=owner
-            )
-        if not allowed or (own and not below):
-            self._changes += _propagation.write(
-                request.headers,
-                allowed=allowed,
-                span=span or call.span,
-                attributes=attributes,
-                owner=owner,
-            )
-        self._enter(context, entered(inside, span, _FLIGHT, self))
+        if below or allowed:
+            inside = self._send_along(context, span, own=own, below=bool(below), allowed=allowed)
+        if not allowed and _propagation.BAGGAGE in request.headers:
+            self._changes += _propagation.take(request.headers)
+        self._before, self._entered = context, entered(inside, span, _FLIGHT, self)
+        contexts.attach(self._entered)
         if own and (names := settings().bridges):
             from . import _bridges  # off unless a setting names some
 
             parent = (span or call.span).get_span_context()
             self._undo = _bridges.cross(names, request, host, port, call.attributes, parent)
+
+    def _send_along(
+        self, context: Context, span: trace.Span | None, *, own: bool, below: bool, allowed: bool
+    ) -> Context:
+        """Give the request what its host may receive, or have an instrumentation below do it: by
+        the context that this gives."""
+        assert self._request is not None
+        headers = self._request.headers
+        attributes: Mapping[str, Any] = self._outer.attributes if own else {}
+        owner = _attempts.owner_of(self._outer) if own and allowed else ""
+        if below:
+            if allowed:  # what it injects there must not travel on with a redirect
+                before = headers.get(_propagation.BAGGAGE)
+                self._changes.append((_propagation.BAGGAGE, before))
+            return _propagation.baggage_for_instrumentation(
+                context, headers, allowed=allowed, attributes=attributes, owner=owner
+            )
+        if own:
+            self._changes += _propagation.write(
+                headers, span=span or self._call.span, attributes=attributes, owner=owner
+            )
+        return context
 
     def _carries(self, outer: OpenCall) -> bool:
         """Still on its way. A task that its transport left behind inherits the context of it."""
@@ -160,6 +171,7 @@ class Flight:
         if calls.adopts:
             # The settler makes the span when the call is released: that costs a fifth of a live
             # one. Until then it has an id, which travels with the request.
+            attempt.is_to_be_made = True
             attempt.span = span = _named_only(parent.get_span_context())
             return span
         attempt.span = _attempts.tracer.start_span(
@@ -171,17 +183,13 @@ class Flight:
         )
         return attempt.span
 
-    def _enter(self, before: Context, inside: Context) -> None:
-        self._before, self._entered = before, inside
-        otel_context.attach(inside)
-
     def land(self) -> None:
         """The response's head or an error is there: context and request become what they were."""
         inside, self._entered = self._entered, None
         # A coroutine may be closed in another context than its own, where a token could not be
         # used: what is put back is the value, and only in the place of ours.
-        if inside is not None and otel_context.get_current() is inside:
-            otel_context.attach(self._before or Context())
+        if inside is not None and contexts.current() is inside:
+            contexts.attach(self._before or Context())
         if self._undo is not None:
             self._undo()
         if self._request is not None and self._changes:
@@ -195,19 +203,10 @@ class Flight:
             return
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
         facts.update(_headers.kept(headers))
-        wait_s = _headers.retry_after_s(facts, time())
-        if wait_s is not None:
-            facts[semconv.RETRY_AFTER] = wait_s
         if status >= 400:
             facts[semconv.ERROR_TYPE] = str(status)
-        if self._request is not None and ".targets[" in facts.get(_PORTKEY_INDEX, ""):
-            from ._gateway_facts import strategy
-
-            asked = strategy(self._request.headers.get("x-portkey-config"), facts[_PORTKEY_INDEX])
-            if asked is not None:
-                facts[semconv.GATEWAY_STRATEGY] = asked
-        if not _STATE_THEIR_TIME.isdisjoint(facts) and not self._is_at_provider():
-            facts[semconv.ATTEMPT_HEAD_MS] = (time_ns() - self.attempt.start_ns) / 1e6
+        if not _TELLING.isdisjoint(facts):
+            self._understand(facts)
         self._note(facts)
         if names := settings().bridges:
             from . import _bridges
@@ -216,10 +215,22 @@ class Flight:
             port = known.get(semconv.SERVER_PORT)
             _bridges.heard(names, known[semconv.SERVER_ADDRESS], port, known)
 
-    def _is_at_provider(self) -> bool:
-        """Providers stand behind Envoy and Kong themselves: that is no hop."""
+    def _understand(self, facts: dict[str, Any]) -> None:
+        """Add to `facts` what follows from the headers among them."""
         assert self.attempt is not None
-        return provider_at(str(self.attempt.attributes.get(semconv.SERVER_ADDRESS))) is not None
+        wait_s = _headers.retry_after_s(facts, time())
+        if wait_s is not None:
+            facts[semconv.RETRY_AFTER] = wait_s
+        if self._request is not None and ".targets[" in facts.get(_PORTKEY_INDEX, ""):
+            from ._gateway_facts import strategy
+
+            asked = strategy(self._request.headers.get("x-portkey-config"), facts[_PORTKEY_INDEX])
+            if asked is not None:
+                facts[semconv.GATEWAY_STRATEGY] = asked
+        host = str(self.attempt.attributes.get(semconv.SERVER_ADDRESS))
+        # Providers stand behind Envoy and Kong themselves: that is no hop.
+        if not _STATE_THEIR_TIME.isdisjoint(facts) and provider_at(host) is None:
+            facts[semconv.ATTEMPT_HEAD_MS] = (time_ns() - self.attempt.start_ns) / 1e6
 
     def failed(self, error: BaseException) -> None:
         """No response came, or its body broke off: the attempt is over."""
@@ -236,6 +247,8 @@ class Flight:
         self.attempt.attributes.update(facts)
         span = self.attempt.span
         if span is not None:
+            if self.attempt.is_to_be_made:
+                return
             span.set_attributes(facts)
             if semconv.ERROR_TYPE in facts:
                 span.set_status(_ERROR)
@@ -259,6 +272,7 @@ _STATE_THEIR_TIME = frozenset(
     )
 )
 """What these gateways waited for others: the rest of our wait is theirs."""
+_TELLING = _STATE_THEIR_TIME | {_PORTKEY_INDEX, *_headers.RETRY_AFTER}
 
 
 def _named_only(parent: trace.SpanContext) -> trace.Span:
@@ -273,14 +287,13 @@ def _named_only(parent: trace.SpanContext) -> trace.Span:
     return trace.NonRecordingSpan(own)
 
 
-def _is_side_request(call: OpenCall, request: Request, method: str, host: str) -> bool:
+def _is_side_request(call: OpenCall, request: Request, method: str, host: str, asked: Any) -> bool:
     """Whether this fetches a token for the call (Entra ID, Google, a metadata service) and no answer.
 
     It goes to another host than the call was made for, is no redirect from there, and has the
     shape that token requests have. Everything else counts as an attempt.
     """
-    asked = call.attributes.get(semconv.SERVER_ADDRESS)
-    if not asked or asked == host or str(asked).lower() == host.lower():
+    if not asked or str(asked).lower() == host.lower():
         return False
     if call.attempts and 300 <= call.attempts[-1].attributes.get(semconv.HTTP_STATUS, 0) < 400:
         return False

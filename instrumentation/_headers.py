@@ -8,12 +8,13 @@ a gateway or the model it chose.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tollspan import semconv
 from tollspan.config import settings
 
-__all__ = ["kept", "retry_after_s"]
+__all__ = ["RETRY_AFTER", "kept", "retry_after_s"]
 
 MAX_VALUE_LENGTH = 512
 MAX_KEPT = 96
@@ -24,6 +25,9 @@ PRESENCE_ONLY = frozenset({"x-litellm-cache-key"})
 
 _FALLBACK_ERRORS = "x-litellm-fallback-errors"
 """JSON: an error for each model group that failed. Codes are kept, messages may repeat prompts."""
+_REDUCED = PRESENCE_ONLY | {"server", _FALLBACK_ERRORS}
+"""Headers whose value is not kept as it came."""
+_PREFIX = semconv.RESPONSE_HEADER_PREFIX
 _ERROR_CODE = r'"code": ?"?([45]\d\d)\b'
 
 # Patterns are compiled when they are first used: that takes longer than all else of an import.
@@ -83,6 +87,14 @@ _SECRET_IN_SETTING = r"auth|cookie|credential|key|password|secret|token"
 _SECRET_VALUE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s"
 
 
+class _Shape(NamedTuple):
+    """Which of an answer's headers are kept: the attribute of each and its place in the answer."""
+
+    kept: tuple[tuple[str, int], ...]
+    reduced: tuple[tuple[str, str], ...]
+    """Those whose value is not kept as it came, with the header's own name."""
+
+
 class _Names(dict["bytes | str", str]):
     """Header name as received to attribute name; the empty string for a header that is not kept.
 
@@ -92,32 +104,51 @@ class _Names(dict["bytes | str", str]):
     def __init__(self, extra: frozenset[str], otoroshi: str) -> None:
         self.extra = extra
         self.otoroshi = otoroshi
-        self.reduced: dict[str, str] = {}
-        """Attributes whose value is not kept as it came, with the header's own name."""
+        self.shapes: dict[tuple[bytes | str, ...], _Shape] = {}
 
     def __missing__(self, received: bytes | str) -> str:
         name = received.decode("latin-1") if isinstance(received, bytes) else received
         if len(self) >= 4096:
             self.clear()
-            self.reduced.clear()
         attribute = self.attribute(name.lower())
         self[received] = attribute
         return attribute
 
+    def shape(self, received: tuple[bytes | str, ...]) -> _Shape:
+        """What is kept of headers of these names, which answers of one server have in common."""
+        places: dict[str, int] = {}
+        for place, name in enumerate(received):
+            if (attribute := self[name]) and len(places) < MAX_KEPT:
+                places.setdefault(attribute, place)
+        inner = {each: _inner(each.removeprefix(_PREFIX)) for each in places}
+        reduced = [
+            (each, name)
+            for each, name in inner.items()
+            if name in _REDUCED and each.removeprefix(_PREFIX) not in self.extra
+        ]
+        shape = _Shape(tuple(places.items()), tuple(reduced))
+        if len(received) <= MAX_KEPT:
+            if len(self.shapes) >= 256:
+                self.shapes.clear()
+            self.shapes[received] = shape
+        return shape
+
     def attribute(self, name: str) -> str:
         if name in self.extra:
-            return semconv.RESPONSE_HEADER_PREFIX + name
+            return _PREFIX + name
         if self.otoroshi and name.startswith(self.otoroshi):
             name = _OTOROSHI + name[len(self.otoroshi) :]
         if re.fullmatch(_ALLOWED, name) is None:
             return ""
-        inner = name.rpartition("llm_provider-")[2]
-        attribute = semconv.RESPONSE_HEADER_PREFIX + name
-        if inner in PRESENCE_ONLY or inner in ("server", _FALLBACK_ERRORS):
-            self.reduced[attribute] = inner
-        elif re.search(_SECRET_WORDS, inner):
+        inner = _inner(name)
+        if inner not in _REDUCED and re.search(_SECRET_WORDS, inner):
             return ""
-        return attribute
+        return _PREFIX + name
+
+
+def _inner(name: str) -> str:
+    """The name that a header had before LiteLLM renamed it."""
+    return name.rpartition("llm_provider-")[2]
 
 
 def _extra(names: Iterable[str]) -> frozenset[str]:
@@ -145,17 +176,17 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     if chosen is not _names_of:
         prefix = chosen.otoroshi_prefix.lower()
         _names, _names_of = _Names(_extra(chosen.response_headers), prefix), chosen
-    names = _names
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if (attribute := names[name]) and attribute not in found:
-            text = value.decode("utf-8", "replace") if type(value) is bytes else str(value)
-            if attribute in names.reduced:
-                text = _reduced(names.reduced[attribute], text)
-            if text:
-                found[attribute] = text
-                if len(found) == MAX_KEPT:
-                    break
+    received: Sequence[tuple[Any, Any]] = headers if type(headers) is list else [*headers]
+    names = tuple([name for name, _ in received])
+    shape = _names.shapes.get(names) or _names.shape(names)
+    found = {}
+    for attribute, place in shape.kept:
+        value = received[place][1]
+        found[attribute] = value.decode("utf-8", "replace") if type(value) is bytes else str(value)
+    for attribute, name in shape.reduced:
+        found[attribute] = _reduced(name, found[attribute])
+    if "" in found.values():
+        found = {attribute: text for attribute, text in found.items() if text}
     return found if _all_are_clean(found) else _cleaned(found)
 
 
@@ -194,8 +225,10 @@ def _clean(text: str) -> str:
     return text[:MAX_VALUE_LENGTH]
 
 
-_RETRY_AFTER = semconv.RESPONSE_HEADER_PREFIX + "retry-after"
-_RETRY_AFTER_MS = semconv.RESPONSE_HEADER_PREFIX + "retry-after-ms"
+_RETRY_AFTER = _PREFIX + "retry-after"
+_RETRY_AFTER_MS = _PREFIX + "retry-after-ms"
+RETRY_AFTER = (_RETRY_AFTER, _RETRY_AFTER_MS)
+"""What `retry_after_s` reads."""
 
 
 def retry_after_s(found: Mapping[str, str], now_s: float) -> float | None:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from time import time_ns
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from tollspan import semconv
+from tollspan import contexts, semconv
 
 from ._call import Call
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
@@ -86,5 +85,5 @@ class Heard(Call):
 
 
 def _is_suppressed() -> bool:
-    context = otel_context.get_current()
+    context = contexts.current()
     return bool(context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY))

@@ -16,7 +16,7 @@ from typing import Any
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
-from ._attempts import open_call
+from ._attempts import end, open_call
 from ._flight import Flight
 
 __all__ = ["patches"]
@@ -124,7 +124,7 @@ def _answered(
         return
     flight.answered(response.status_code, response.headers.raw)
     if response.is_closed:  # a mock transport's responses are born read
-        flight.end()
+        end(flight.attempt)
     else:
         setattr(response, close, hook(flight, response))
 

@@ -12,7 +12,7 @@ from tollspan.guard import quietly
 if TYPE_CHECKING:
     from ._call import Call
 
-__all__ = ["abandon_all", "end_at_exit", "live"]
+__all__ = ["abandon_all", "end_at_exit", "live", "registered"]
 
 live: dict[int, Call] = {}
 """Calls that have not ended, by `id`. Taking a call out of it is the right to end it: `pop` is
@@ -26,15 +26,16 @@ def abandon_all() -> None:
             call.abandon()
 
 
-_registered = False
+registered = False
+"""`end_at_exit` has done its work."""
 
 
 def end_at_exit() -> None:
     """At exit, end what is open. Registered with the first call, when a tracer provider is there:
     the last that registered goes first, and a provider that was shut down takes no more spans."""
-    global _registered
-    if not _registered:
-        _registered = True
+    global registered
+    if not registered:
+        registered = True
         atexit.register(abandon_all)
 
 

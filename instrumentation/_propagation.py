@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 
 from tollspan import attribution, semconv
 
-__all__ = ["Changes", "baggage_for_instrumentation", "members", "restore", "write"]
+__all__ = ["Changes", "baggage_for_instrumentation", "members", "restore", "take", "write"]
 
 BAGGAGE = "baggage"
 MAX_LENGTH = 4096
@@ -75,20 +75,16 @@ def _trimmed(found: Mapping[str, str]) -> dict[str, str]:
 def write(
     headers: MutableMapping[str, str],
     *,
-    allowed: bool,
     span: trace.Span | None,
     attributes: Mapping[str, Any],
     owner: str = "",
 ) -> Changes:
-    """Give a request what its host may receive, and take from it what the host may not.
+    """Give a request what its host may receive.
 
-    Trace context of `span` and the attribution in `attributes` are added where `allowed`; a trace
-    context that stands there already wins. `owner` is the id of the span that owns the answer's
-    money, for an instrumented gateway to know. Elsewhere nothing is added, and attribution goes from a
-    baggage header that an instrumentation or an SDK made of the ambient baggage.
+    Trace context of `span` and the attribution in `attributes` are added; a trace context that
+    stands there already wins. `owner` is the id of the span that owns the answer's money, for an
+    instrumented gateway to know.
     """
-    if not allowed:
-        return _take(headers, headers[BAGGAGE]) if BAGGAGE in headers else []
     standing = headers.get(BAGGAGE)
     propagator = propagate.get_global_textmap()
     changes: Changes = []
@@ -113,7 +109,10 @@ def write(
     return changes
 
 
-def _take(headers: MutableMapping[str, str], standing: str) -> Changes:
+def take(headers: MutableMapping[str, str]) -> Changes:
+    """Take from a request what its host may not receive: attribution in a baggage header that an
+    instrumentation or an SDK made of the ambient baggage."""
+    standing = headers[BAGGAGE]
     parts = [part for part in standing.split(",") if not _is_ours(_name(part))]
     if len(parts) == standing.count(",") + 1:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 _HUGEST = 2**63 - 1
@@ -42,6 +43,17 @@ def take(found: dict[str, Any], source: Mapping[str, Any], rules: Iterable[Rule]
         value = source.get(key)
         if value is not None and (known := read(value)) is not None:
             found[name] = known
+
+
+def by_keys(rules: Sequence[Rule]) -> Callable[[tuple[Any, ...]], Sequence[Rule]]:
+    """A look-up from the keys of a body to those of `rules` that may find something in it: of many
+    parameters a request has few, and mostly the same as the one before."""
+
+    @lru_cache(maxsize=256)
+    def applying(keys: tuple[Any, ...]) -> Sequence[Rule]:
+        return tuple(rule for rule in rules if rule[0] in keys)
+
+    return applying
 
 
 def get(value: Any, *path: str) -> Any:

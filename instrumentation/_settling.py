@@ -29,12 +29,13 @@ def stated(call: Call, found: Attributes) -> Attributes:
 
 def settle(call: Call, status: str, found: Attributes, first_chunk_s: float | None) -> None:
     """Write on `call` and its span all that is known, now that it has ended."""
-    known = {name: value for name, value in found.items() if value is not None}
+    known = {**found}
+    if None in known.values():
+        known = {name: value for name, value in known.items() if value is not None}
     if call.attempts:
         known[semconv.APP_ATTEMPTS] = len(call.attempts)
         with quietly:
             _attempts.close(call)
-        with quietly:
             headroom(known, call.attempts[-1].attributes)
         if (served := call.attempts[-1].attributes.get(_SERVED_BY)) is not None:
             known.setdefault(semconv.RESPONSE_PROVIDER, served)
@@ -55,11 +56,12 @@ def settle(call: Call, status: str, found: Attributes, first_chunk_s: float | No
     if type(reasons := known.get(semconv.FINISH_REASONS)) is list:
         known[semconv.FINISH_REASONS] = tuple(reasons)  # as spans have it
     call.attributes.update(known)
-    if calls.settler is not None:
-        with quietly:
+    try:
+        if calls.settler is not None:
             call.attributes.update(calls.settler.settle(call))
-    if call.span.is_recording():
-        calls.write(call.span, call.attributes)
+    finally:
+        if call.span.is_recording():
+            calls.write(call.span, call.attributes)
 
 
 _SERVED_BY = semconv.RESPONSE_HEADER_PREFIX + "x-inference-provider"

@@ -68,6 +68,7 @@ class Counting:
         record: bool = True,
     ) -> None:
         self.inner = inner
+        self.settle = inner.settle
         self.released = 0
         self._tenants = frozenset(settings().metric_tenants)
         self._known: dict[str, set[Any]] = {name: set() for name in LIMITS}
@@ -96,13 +97,12 @@ class Counting:
             self._instruments.owner = None
         self._instruments = None
 
-    def settle(self, call: calls.OpenCall) -> Mapping[str, Any]:
-        return self.inner.settle(call)
-
     def release(self, call: calls.OpenCall) -> None:
-        self.inner.release(call)
-        with quietly:
-            self._count(call)
+        try:
+            self.inner.release(call)
+        finally:
+            with quietly:
+                self._count(call)
 
     def _count(self, call: calls.OpenCall) -> None:
         known = call.attributes
@@ -111,7 +111,10 @@ class Counting:
         self.released += 1
         if self._instruments is None:
             return
-        series = self._series(known)
+        of_labels = tuple(map(known.get, LIMITS))
+        series = self._by_values.get(of_labels)
+        if series is None:
+            series = self._series(of_labels)
         if known.get(semconv.COST_GRADE) == "unpriced":
             with self._lock:
                 series.unpriced[known.get(semconv.UNPRICED_REASON) or ""] += 1
@@ -131,14 +134,11 @@ class Counting:
         else:
             self._instruments.record((values,))
 
-    def _series(self, known: Mapping[str, Any]) -> Series:
-        values = tuple(map(known.get, LIMITS))
-        series = self._by_values.get(values)
-        if series is None:
-            with self._lock:
-                series = self._bounded(values)
-                if len(self._by_values) < _MOST_SERIES:
-                    self._by_values[values] = series
+    def _series(self, values: tuple[Any, ...]) -> Series:
+        with self._lock:
+            series = self._bounded(values)
+            if len(self._by_values) < _MOST_SERIES:
+                self._by_values[values] = series
         return series
 
     def _bounded(self, values: tuple[Any, ...]) -> Series:

@@ -28,7 +28,7 @@ def adopt(call: calls.OpenCall, span: Span) -> None:
     given_up = call.span_id
     if given_up:
         calls.open_calls.pop(given_up, None)
-    call.span = span
+    call.carry(span)
     call.adopted = True
     for attempt in call.attempts:
         if attempt.parent_id == given_up:

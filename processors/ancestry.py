@@ -61,6 +61,8 @@ class Ancestry:
     def cover(self, span: ReadableSpan, owner: int) -> None:
         """Remember that `owner` owns an answer, and that the spans around `span` hold it."""
         self.owners.put(owner, owner)
+        if span._parent is None:
+            return
         for span_id in self.parents(span):
             if span_id in self.live:
                 self.covered.put(span_id, owner)

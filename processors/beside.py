@@ -14,7 +14,7 @@ Each tells an answer once: of one scope, one span at most is joined to a call by
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +50,8 @@ def opened(span_id: int, live: Mapping[int, ReadableSpan]) -> None:
     _opened.set((*still[-_DEEPEST:], span_id))
 
 
-def opened_here() -> tuple[int, ...]:
-    """Spans of others that started in this context, innermost last; some may have ended."""
-    return _opened.get()
+opened_here: Callable[[], tuple[int, ...]] = _opened.get
+"""Spans of others that started in this context, innermost last; some may have ended."""
 
 
 @dataclass(slots=True, eq=False)

@@ -104,10 +104,15 @@ class Entry(NamedTuple):
     """The price depends on the time of day."""
     version: str
 
+    @property
+    def has_least(self) -> bool:
+        """Whether the provider has a smallest charge for this model."""
+        return self.provider == "groq" and self.model.startswith("whisper-large-v3")
+
     def at_least(self, counts: Counts) -> Counts:
         """`counts` with the provider's smallest charge applied."""
         # Groq charges ten seconds at least: https://groq.com/pricing
-        if self.provider == "groq" and self.model.startswith("whisper-large-v3"):
+        if self.has_least:
             seconds = counts.get("audio_seconds") or counts.get("input_audio_seconds")
             if seconds and seconds < 10:
                 return {**counts, "audio_seconds": 10, "input_audio_seconds": 10}

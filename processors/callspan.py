@@ -8,23 +8,27 @@ https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-s
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanLimits, Tracer, _Span
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from tollspan import contexts
 
 __all__ = ["start_span", "write"]
 
 _CLEAN = frozenset({str, int, float, bool, tuple})
 """Tuples are ours, of strings: nothing that comes from outside is one."""
-_IS_KNOWN = "record_end_metrics" in (Span.__init__.__kwdefaults__ or {}) and hasattr(
-    IdGenerator, "is_trace_id_random"
-)
-"""This is an SDK whose way to start a span is the one below."""
 _RANDOM = 0x02
 """The flag of a random trace id, which older SDKs have no name for (W3C Trace Context Level 2)."""
 _FLAGS = {
@@ -36,6 +40,8 @@ _FLAGS = {
 """By whether the span is sampled, and whether the id of its trace is random."""
 _ROOM = 64
 """Attributes that a call gathers after its start, at most."""
+_SAMPLED, _DROPPED = Decision.RECORD_AND_SAMPLE, Decision.DROP
+_UNSET = Status()
 
 
 def start_span(
@@ -46,57 +52,119 @@ def start_span(
     Samplers and processors see the attributes as ever.
     """
     if (
-        not _IS_KNOWN
-        or type(tracer) is not Tracer
-        or not _has_room(tracer._span_limits, attributes)
+        type(tracer) is not Tracer
+        or not _is_known(_Span)
+        or not _has_room(tracer, attributes)
         or not tracer._is_enabled()
     ):
         return tracer.start_span(
             name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_ns
         )
-    above = trace.get_current_span().get_span_context()
+    here = contexts.current()
+    above = trace.get_current_span(here).get_span_context() if _SPAN_KEY in here else None
     ids = tracer.id_generator
-    if above.is_valid:
+    if above is not None and above.is_valid:
         parent: SpanContext | None = above
         trace_id, random = above.trace_id, above.trace_flags.random_trace_id
     else:
         parent = None
         trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
-    sampled = tracer.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, attributes, ())
-    decision: Any = sampled.decision
+    added: Mapping[str, Any] | None = None
+    if tracer.sampler is DEFAULT_ON:  # the usual one, whose answer is known
+        decision: Any = _SAMPLED if parent is None or parent.trace_flags.sampled else _DROPPED
+        state = parent.trace_state if parent is not None else None
+    else:
+        asked = tracer.sampler.should_sample(here, trace_id, name, SpanKind.CLIENT, attributes, ())
+        decision, state, added = asked.decision, asked.trace_state, asked.attributes
     context = SpanContext(
         trace_id,
         ids.generate_span_id(),
         is_remote=False,
-        trace_flags=_FLAGS[decision.is_sampled(), random],
-        trace_state=sampled.trace_state,
+        trace_flags=_FLAGS[decision is _SAMPLED, random],
+        trace_state=state,
     )
     ended = tracer._tracer_metrics.start_span(parent, decision)
-    if not decision.is_recording():
+    if decision is _DROPPED:
         return NonRecordingSpan(context)
-    span = _Span(
-        name=name,
-        context=context,
-        parent=parent,
-        sampler=tracer.sampler,
-        resource=tracer.resource,
-        span_processor=tracer.span_processor,
-        kind=SpanKind.CLIENT,
-        instrumentation_info=tracer.instrumentation_info,
-        limits=tracer._span_limits,
-        instrumentation_scope=tracer._instrumentation_scope,
-        record_end_metrics=ended,
-    )
-    if sampled.attributes != attributes:  # a sampler may add some, or drop them all
-        span.set_attributes(sampled.attributes)
-    else:
+    span = _started(tracer, name, context, parent, attributes, start_ns, ended)
+    if added is not None and added != attributes:  # a sampler may add some, or drop them all
         bounded: Any = span._attributes
-        bounded._dict = attributes
-    span.start(start_time=start_ns)
+        bounded._dict = {}
+        span.set_attributes(added)
+    tracer.span_processor.on_start(span, parent_context=None)
     return span
 
 
-def _has_room(limits: SpanLimits, attributes: Mapping[str, Any]) -> bool:
+def _started(
+    tracer: Any,
+    name: str,
+    context: SpanContext,
+    parent: SpanContext | None,
+    attributes: dict[str, Any],
+    start_ns: int,
+    ended: Any,
+) -> Span:
+    """What the SDK's constructor and `start` make, without their eight steps."""
+    limits = tracer._span_limits
+    bounded = BoundedAttributes(limits.max_span_attributes, immutable=False)
+    bounded._dict = attributes
+    span = object.__new__(_Span)
+    span._name = name
+    span._context = context
+    span._kind = SpanKind.CLIENT
+    span._instrumentation_info = tracer.instrumentation_info
+    span._instrumentation_scope = tracer._instrumentation_scope
+    span._parent = parent
+    span._start_time = start_ns
+    span._end_time = None
+    span._attributes = bounded
+    span._events = BoundedList(limits.max_events)
+    span._links = BoundedList(limits.max_links)
+    span._resource = tracer.resource
+    span._status = _UNSET
+    span._sampler = tracer.sampler
+    span._trace_config = None
+    span._record_exception = True
+    span._set_status_on_exception = True
+    span._span_processor = tracer.span_processor
+    span._limits = limits
+    span._lock = threading.Lock()
+    span._record_end_metrics = ended
+    return span
+
+
+class _Specimen:
+    """A tracer, as far as `_started` reads it."""
+
+    instrumentation_info = _instrumentation_scope = sampler = span_processor = None
+    resource = Resource({})
+
+    def __init__(self, limits: SpanLimits) -> None:
+        self._span_limits = limits
+
+
+@lru_cache(maxsize=1)
+def _is_known(kind: type[_Span]) -> bool:
+    """Whether this is an SDK whose spans are what `_started` makes, and start as above."""
+    if "record_end_metrics" not in (Span.__init__.__kwdefaults__ or {}) or not hasattr(
+        IdGenerator, "is_trace_id_random"
+    ):
+        return False
+    context, limits = trace.INVALID_SPAN_CONTEXT, SpanLimits()
+    theirs = kind("", context, resource=_Specimen.resource, limits=limits)
+    ours = _started(_Specimen(limits), "", context, None, {}, 0, None)
+    return (
+        all(
+            type(vars(ours).get(name, ...)) is type(value)
+            for name, value in vars(theirs).items()
+            if name not in ("_kind", "_span_processor", "_start_time")
+        )
+        and vars(ours).keys() == vars(theirs).keys()
+    )
+
+
+def _has_room(tracer: Tracer, attributes: Mapping[str, Any]) -> bool:
+    limits = tracer._span_limits
     most = limits.max_span_attributes
     return limits.max_span_attribute_length is None and (
         most is None or len(attributes) + _ROOM <= most

@@ -21,7 +21,7 @@ from .reach import status_of, transport_error, unsent
 from .tariff import InconsistentUsage, rounded, total
 from .usage import Counts, counts, estimated
 
-__all__ = ["FREE", "Money", "money"]
+__all__ = ["FREE", "Money", "money", "tier_of"]
 
 Attributes = Mapping[str, Any]
 
@@ -180,7 +180,7 @@ def _derive(
         way.served,
         way.answered,
         requested if isinstance(requested, str) else None,
-        _tier(tier, call.get(semconv.SPEED)),
+        tier_of(tier, call.get(semconv.SPEED)),
     )
     quote = prices.quote(asked, start_ns)
     tariff = quote.tariff
@@ -206,7 +206,7 @@ def _derive(
         found.grade, found.doubt = "estimated", "estimated_usage"
 
 
-def _tier(tier: Any, speed: Any) -> str | None:
+def tier_of(tier: Any, speed: Any) -> str | None:
     """What the price depends on: the served tier, and the speed where the tier is the usual one."""
     stated = tier if isinstance(tier, str) else ""
     if isinstance(speed, str) and speed.lower() not in STANDARD:

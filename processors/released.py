@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import NonRecordingSpan
 
 from tollspan import calls, semconv
 
@@ -20,8 +19,7 @@ def made_of(call: calls.OpenCall, span: ReadableSpan) -> Iterator[ReadableSpan]:
     `span` is the call's own, ended and sampled.
     """
     for attempt in call.attempts:
-        # It gave such an attempt an id, which travelled with the request, and nothing else.
-        if attempt.parent_id == call.span_id and isinstance(attempt.span, NonRecordingSpan):
+        if attempt.is_to_be_made and attempt.parent_id == call.span_id:
             yield attempt_span(span, attempt)
     if call.hops:
         yield from _hops(call, span)

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
@@ -110,13 +109,13 @@ def attempt_span(call: ReadableSpan, attempt: calls.Attempt) -> ReadableSpan:
     return ReadableSpan(
         name=attributes[semconv.HTTP_METHOD],
         context=attempt.span.get_span_context(),
-        parent=call.context,
-        resource=call.resource,
+        parent=call._context,
+        resource=call._resource,
         attributes=attributes,
         kind=SpanKind.CLIENT,
         status=_FAILED if semconv.ERROR_TYPE in attributes else _UNSET,
         start_time=attempt.start_ns,
-        end_time=attempt.end_ns or call.end_time,
+        end_time=attempt.end_ns or call._end_time,
         instrumentation_scope=_SCOPE,
     )
 
@@ -139,12 +138,9 @@ class Pipeline(SpanProcessor):
 
     def __init__(self, provider: TracerProvider) -> None:
         self._active = provider._active_span_processor
-        kind = type(self._active)
-        self._start = kind.on_start.__get__(self._active)
-        self._ending = kind._on_ending.__get__(self._active)
-        self._end = kind.on_end.__get__(self._active)
-        self._shut = kind.shutdown.__get__(self._active)
-        self._flush = kind.force_flush.__get__(self._active)
+        for name in (*_METHODS, "_on_ending"):
+            method = getattr(type(self._active), name)
+            setattr(self, name, method.__get__(self._active))
 
     @property
     def front(self) -> SpanProcessor | None:
@@ -159,18 +155,3 @@ class Pipeline(SpanProcessor):
     def take_away(self) -> None:
         for name in _METHODS:
             vars(self._active).pop(name, None)
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        self._start(span, parent_context)
-
-    def _on_ending(self, span: Span) -> None:
-        self._ending(span)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self._end(span)
-
-    def shutdown(self) -> None:
-        self._shut()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return bool(self._flush(timeout_millis))

@@ -93,7 +93,7 @@ def settle(
         waited_ns = last_ns - start_ns if last_ns is not None else 0
         own.update(lost_time({**call, **own}, attempts, way, took_ns, waited_ns))
     if kind is not None and prices is not None and not way.hops:
-        keep(prices.usual, kind, own, cost.quote)
+        keep(prices.usual, kind, used, own, cost.quote)
     return Settled(own, way.hops)
 
 

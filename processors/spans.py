@@ -320,12 +320,13 @@ class TollspanProcessor(SpanProcessor):
         """Forward what was held for `call`, and the spans of its hops."""
         front = front_of(call.span)
         own = front if isinstance(front, TollspanProcessor) else self
-        with quietly:
-            own._release(call)
+        own._release(call)
 
     def _release(self, call: calls.OpenCall) -> None:
-        self._taken.pop(id(call), None)
-        self._forward_held(call)
+        if self._taken:
+            self._taken.pop(id(call), None)
+        if call.held:
+            self._forward_held(call)
         span = call.span
         if not isinstance(span, ReadableSpan):
             if self._waiting:
@@ -335,7 +336,8 @@ class TollspanProcessor(SpanProcessor):
         if call.outer is None and (semconv.COST_GRADE in call.attributes or role == "restated"):
             owner = owner_of(call)
             self._around.cover(span, owner)
-            self._around.owners.put(call.span_id, owner)
+            if owner != call.span_id:
+                self._around.owners.put(call.span_id, owner)
             self._answers.add_call(call, owner)
         if self._waiting:
             self._forward_waiting(call.span_id)

@@ -6,7 +6,7 @@ cache read at once, and is paid once, at the rate of the most specific unit that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -102,6 +102,14 @@ class Tariff(NamedTuple):
                 left[unit] = count
                 total += rate * count
         return total
+
+    def of(self, used: Collection[str]) -> Tariff:
+        """This tariff without the terms that add nothing where only units in `used` were used."""
+        segments = tuple(
+            (start, tuple(term for term in terms if term[0] in used))
+            for start, terms in self.segments
+        )
+        return self._replace(segments=segments)
 
 
 def compiled(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from tollspan import semconv
@@ -61,9 +62,8 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
     With `restated`, those that stand under `tollspan.restated.` count too.
     """
     found: Counts = {}
-    get = attributes.get
-    for name, unit in UNITS:
-        stated = get(name)
+    for name, unit in _units_of(tuple(attributes)):
+        stated = attributes[name]
         if type(stated) is int and 0 <= stated <= _HUGEST:
             found[unit] = stated
         elif stated is not None and (value := _whole(stated)) is not None:
@@ -72,7 +72,7 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
         for name, unit in _RESTATED:
             if name in attributes and (value := _whole(attributes[name])) is not None:
                 found.setdefault(unit, value)
-    if "cache_write_tokens" not in found:
+    if "cache_write_tokens" not in found and not _CACHE_WRITES.isdisjoint(attributes):
         _add_cache_writes(found, attributes)
     if semconv.BILLED_INPUT_TOKENS in attributes:
         found.pop("cache_read_tokens", None)  # nobody says how many of the billed ones are cached
@@ -81,6 +81,21 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
         if seconds is not None:
             found["audio_seconds"] = found["input_audio_seconds"] = seconds
     return found
+
+
+@lru_cache(maxsize=1024)
+def _units_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The rows of `UNITS` for attributes of these `names`: spans have few shapes."""
+    return tuple(row for row in UNITS if row[0] in names)
+
+
+_CACHE_WRITES = frozenset(
+    {
+        semconv.CACHE_CREATION_TOKENS,
+        semconv.CACHE_WRITE_5M_TOKENS,
+        semconv.CACHE_WRITE_1H_TOKENS,
+    }
+)
 
 
 def estimated(attributes: Mapping[str, Any]) -> Counts:

@@ -6,14 +6,16 @@ which units it used. What they decide is kept; what is left to do is to count to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tollspan import semconv
 
 from .gateways import FINGERPRINT_ATTRIBUTES, HINT_ATTRIBUTES, HOSTS, doubtful
 from .prices import Quote
-from .tariff import DEAREST, InconsistentUsage, nearest
+from .tariff import DEAREST, InconsistentUsage, Tariff, nearest
 from .usage import Counts
 
 __all__ = ["DECIDING", "Usual", "keep", "kind_of"]
@@ -46,7 +48,7 @@ DECIDING = (
     semconv.MODELS_USED,
     semconv.BACKGROUND,
 )
-"""What settling reads of a call beside its token counts, the host first."""
+"""What settling reads of a call beside its token counts."""
 
 _PLAIN = frozenset({str, bool, tuple, type(None)})
 """Types of what decides about a usual call; spans from elsewhere may hold anything."""
@@ -62,14 +64,12 @@ class Usual(NamedTuple):
 
     attributes: dict[str, Any]
     """All that settling adds; the amounts are those of the first such call."""
-    quote: Quote
+    tariff: Tariff
 
     def settled(self, used: Counts) -> dict[str, Any] | None:
         """The attributes of a call that used so much; None if it takes a closer look."""
-        tariff = self.quote.tariff
-        assert tariff is not None
         try:
-            total = tariff.total(self.quote.counted(used))
+            total = self.tariff.total(used)
         except InconsistentUsage:
             return None
         if type(total) is not int or not 0 < total < DEAREST:
@@ -87,22 +87,41 @@ def kind_of(
     status = attempts[0].get(semconv.HTTP_STATUS)
     if type(status) is not int or status >= 400:
         return None
-    decided = tuple(map(call.get, DECIDING))
-    host = decided[0]
-    if type(host) is not str or host in HOSTS or not _PLAIN.issuperset(map(type, decided)):
+    deciding = _deciding(tuple(call))
+    host = call.get(semconv.SERVER_ADDRESS)
+    if type(host) is not str or host in HOSTS or deciding is None:
+        return None
+    names, values_of = deciding
+    decided = values_of(call)
+    if not _PLAIN.issuperset(map(type, decided)):
         return None
     somebodys = doubtful(host, call)
     if somebodys and not HINT_ATTRIBUTES.isdisjoint(attempts[0]):
         return None
-    spent = tuple([unit for unit in used if used[unit]])
-    return (start_ns // _DAY_NS, tuple(used), spent, somebodys, decided)
+    spent = tuple(map(bool, used.values()))
+    return (start_ns // _DAY_NS, tuple(used), spent, somebodys, names, decided)
+
+
+@lru_cache(maxsize=1024)
+def _deciding(
+    names: tuple[str, ...],
+) -> tuple[tuple[str, ...], Callable[[Attributes], tuple[Any, ...]]] | None:
+    """Those of `names` that decide, and what reads their values; None for fewer than two of them."""
+    found = tuple(name for name in DECIDING if name in names)
+    return (found, itemgetter(*found)) if len(found) > 1 else None
 
 
 def keep(
-    usual: dict[Kind, Usual], kind: Kind, attributes: dict[str, Any], quote: Quote | None
+    usual: dict[Kind, Usual],
+    kind: Kind,
+    used: Counts,
+    attributes: dict[str, Any],
+    quote: Quote | None,
 ) -> None:
     """Remember what settling added to the first call of a `kind`, if the next may have it."""
     if quote is None or quote.tariff is None or quote.by_minute:
+        return
+    if quote.entry is not None and quote.entry.has_least:
         return
     amount = attributes.get(semconv.COST_AMOUNT)
     if not amount or amount != attributes.get(semconv.COST_DERIVED):
@@ -111,4 +130,4 @@ def keep(
         return
     if len(usual) >= _MOST:
         usual.clear()
-    usual[kind] = Usual(dict(attributes), quote)
+    usual[kind] = Usual(dict(attributes), quote.tariff.of(used))

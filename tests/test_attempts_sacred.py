@@ -214,7 +214,7 @@ FAULTS: list[tuple[Any, str]] = [
     (_flight.Flight, "failed"),
     (_flight.Flight, "_record"),
     (_flight.Flight, "_start_span"),
-    (_flight.Flight, "_enter"),
+    (_flight.Flight, "_send_along"),
     (_flight.Flight, "_note"),
     (_flight, "may_receive"),
     (_attempts, "end"),

@@ -13,12 +13,12 @@ import inspect
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import Token
 from typing import Any, Self, TypeVar, cast
 
-from opentelemetry import baggage, context
+from opentelemetry import context
+from opentelemetry.baggage import _BAGGAGE_KEY
 
-from . import semconv
+from . import contexts, semconv
 from .config import DATA_MODES, settings
 from .guard import quietly
 
@@ -43,7 +43,7 @@ MAX_LENGTH = 256
 """Longest value kept, in characters: these become labels, columns and headers."""
 
 _KEY = context.create_key("tollspan-attribution")
-_NO_BLOCK: Mapping[str, str] = {}
+_NOTHING: Mapping[str, str] = {}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -129,12 +129,11 @@ class attribute:
                     self._given[semconv.TAG_PREFIX + str(key)[:64]] = text
 
     def __enter__(self) -> Self:
-        entered, token = self._enter()
-        self._tokens.append((token, entered))
+        self._tokens.append(self._enter())
         return self
 
     def __exit__(self, *_: object) -> None:
-        _leave(*self._tokens.pop())
+        contexts.detach(*self._tokens.pop())
 
     def __call__(self, function: _F) -> _F:
         if inspect.isasyncgenfunction(function):
@@ -146,27 +145,29 @@ class attribute:
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            entered, token = self._enter()  # by hand: `with` costs more than all the rest of this
+            token, entered = self._enter()  # by hand: `with` costs more than all the rest of this
             try:
                 return function(*args, **kwargs)
             finally:
-                _leave(token, entered)
+                contexts.detach(token, entered)
 
         return cast(_F, inside)
 
-    def _enter(self) -> tuple[context.Context, Any]:
-        before = context.get_current()
-        entered = context.Context({**before, _KEY: {**_block_in(before), **self._given}})
-        return entered, context.attach(entered)
+    def _enter(self) -> tuple[Any, context.Context]:
+        before = contexts.current()
+        outer: Any = before.get(_KEY)
+        block = {**outer, **self._given} if outer else self._given
+        entered = context.Context({**before, _KEY: block})
+        return contexts.attach(entered), entered
 
     @contextmanager
     def _again(self) -> Generator[None, None, None]:
         """A fresh entry of the same block: decorated functions run concurrently."""
-        entered, token = self._enter()
+        token, entered = self._enter()
         try:
             yield
         finally:
-            _leave(token, entered)
+            contexts.detach(token, entered)
 
     def _around_coroutine(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -224,33 +225,15 @@ class attribute:
         return inside
 
 
-def _leave(token: Any, entered: context.Context) -> None:
-    """Detach `entered`, in silence where that cannot be done.
-
-    A generator that is dropped is finished by another task, in a copy of the context that it
-    entered: the token is not valid there, and `context.detach` would log an error for nothing.
-    """
-    if context.get_current() is not entered:
-        return
-    if isinstance(token, Token):
-        try:  # noqa: SIM105  (`suppress` costs as much as all the rest of this)
-            token.var.reset(token)
-        except ValueError:
-            pass
-    else:
-        context.detach(token)
-
-
-def _block_in(where: context.Context) -> Mapping[str, str]:
-    return cast("Mapping[str, str]", where.get(_KEY, _NO_BLOCK))
-
-
 def current() -> dict[str, str]:
     """Attribution of a call that starts now, as span attributes; a new dict each time.
 
     Without an endpoint from anywhere the key is absent: the call is untagged, nothing is invented.
     """
-    incoming, block = _incoming(), _block_in(context.get_current())
+    here = contexts.current()
+    block: Any = here.get(_KEY, _NOTHING)
+    carried = here.get(_BAGGAGE_KEY)
+    incoming = _incoming(carried) if carried else _NOTHING
     found = {**_defaults(), **incoming, **block}
     if semconv.ENDPOINT_TAG not in block and semconv.ENDPOINT_TAG not in incoming:
         endpoint = endpoint_of_framework()
@@ -264,7 +247,8 @@ def owner() -> str | None:
 
     Its requests carry it as baggage; None where there is none, or `TOLLSPAN_JOIN_CALLERS` is off.
     """
-    named = baggage.get_baggage(semconv.OWNER_SPAN_ID)
+    carried = contexts.current().get(_BAGGAGE_KEY)
+    named = carried.get(semconv.OWNER_SPAN_ID) if isinstance(carried, Mapping) else None
     if not isinstance(named, str) or not settings().join_callers:
         return None
     return named if _SPAN_ID.fullmatch(named) and named.strip("0") else None
@@ -293,12 +277,11 @@ _defaults_of: object = None
 _defaults_are: dict[str, str] = {}
 
 
-def _incoming() -> Mapping[str, str]:
+def _incoming(carried: Any) -> Mapping[str, str]:
     """What came in as baggage. Hostile: names are ours only, values cleaned, modes checked."""
-    carried = baggage.get_all()
-    if not carried:
-        return {}
     found: dict[str, str] = {}
+    if not isinstance(carried, Mapping):
+        return found
     for name, value in carried.items():
         if name in _BAGGAGE or name.startswith(semconv.TAG_PREFIX):
             text = _clean(name, value)

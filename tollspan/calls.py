@@ -35,14 +35,15 @@ class Attempt:
     the epoch; `end_ns` is 0 while the attempt is open.
     """
 
-    __slots__ = ("attributes", "end_ns", "parent_id", "span", "start_ns")
+    __slots__ = ("attributes", "end_ns", "is_to_be_made", "parent_id", "span", "start_ns")
 
     def __init__(self, start_ns: int, span: trace.Span | None = None) -> None:
         self.start_ns = start_ns
         self.end_ns = 0
         self.span = span
-        """Our own span, or None where the HTTP instrumentation makes one. One that does not record
-        stands for the span that the settler makes of this attempt when the call is released."""
+        """Our own span, or None where the HTTP instrumentation makes one."""
+        self.is_to_be_made = False
+        """`span` is only the id of the one that the settler makes when the call is released."""
         self.parent_id = 0
         """Span id of the call that made it; calls around that one list it too."""
         self.attributes: dict[str, Any] = {}
@@ -65,12 +66,14 @@ class OpenCall:
         "inner",
         "outer",
         "span",
+        "span_id",
         "start_ns",
         "usage",
     )
 
     def __init__(self, span: trace.Span, start_ns: int, outer: OpenCall | None = None) -> None:
         self.span = span
+        self.span_id = span.get_span_context().span_id
         self.start_ns = start_ns
         self.end_ns = 0
         self.outer = outer
@@ -89,10 +92,10 @@ class OpenCall:
         """On an inner call: what its answer stated about usage and cost, under the standard names
         that a restated span must not carry."""
 
-    @property
-    def span_id(self) -> int:
-        """The call span's id; 0 while an adopted span has not started."""
-        return self.span.get_span_context().span_id
+    def carry(self, span: trace.Span) -> None:
+        """Make `span` the call's; its id is 0 while an adopted one has not started."""
+        self.span = span
+        self.span_id = span.get_span_context().span_id
 
     def abandon(self) -> None:
         """End the call now, as one whose answer nobody reads to its end; once ended, do nothing.

@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 __all__ = [
     "ConfigError",
+    "OtlpExporter",
     "Settings",
     "environment",
     "mistral_telemetry",
+    "otlp_exporter",
+    "plain_terminal",
     "problems",
     "reload",
     "settings",
@@ -149,6 +153,77 @@ class Settings:
     data_dir: str = _setting(
         "TOLLSPAN_DATA_DIR", "", "Folder of the local ledger; default: a folder in the state home."
     )
+    budgets: str = _setting(
+        "TOLLSPAN_BUDGETS", "", "Path of a TOML file with the budgets of the local ledger."
+    )
+    keep_spans_days: int = _setting(
+        "TOLLSPAN_KEEP_SPANS_DAYS",
+        0,
+        "Days after which the local ledger forgets spans; 0 is never, here and for the next two.",
+    )
+    keep_calls_days: int = _setting(
+        "TOLLSPAN_KEEP_CALLS_DAYS", 0, "Days after which it forgets calls and their hops."
+    )
+    keep_rollups_days: int = _setting(
+        "TOLLSPAN_KEEP_ROLLUPS_DAYS", 0, "Days after which it forgets sums of calls by time."
+    )
+    forward_to: str = _setting(
+        "TOLLSPAN_FORWARD_TO",
+        "",
+        "Where `tollspan stage` sends on: `grpc://host:4317` or `http://host:4318` (with `s` for "
+        "TLS). Headers, certificates and compression as in the standard `OTEL_EXPORTER_OTLP_*`.",
+    )
+    forward_timeout_s: int = _setting(
+        "TOLLSPAN_FORWARD_TIMEOUT_S", 10, "Seconds that the stage waits for an answer there."
+    )
+    admin_port: int = _setting(
+        "TOLLSPAN_ADMIN_PORT", 4320, "Port of the stage's `/metrics`, `/healthz` and `/readyz`."
+    )
+    stage_name: str = _setting(
+        "TOLLSPAN_STAGE_NAME", "", "What the stage is called in its records; default: host name."
+    )
+    window_s: int = _setting(
+        "TOLLSPAN_WINDOW_S",
+        60,
+        "Seconds that the stage holds a trace, from its first span; spans that come later are late.",
+    )
+    stage_memory_mb: int = _setting(
+        "TOLLSPAN_STAGE_MEMORY_MB", 512, "Megabytes that the stage holds of traces, at most."
+    )
+    stage_inflight_mb: int = _setting(
+        "TOLLSPAN_STAGE_INFLIGHT_MB",
+        256,
+        "Megabytes of requests that the stage has taken and not answered, at most; then it refuses.",
+    )
+    trace_spans: int = _setting(
+        "TOLLSPAN_TRACE_SPANS",
+        10_000,
+        "Spans of one trace that the stage holds; further ones are told without the others.",
+    )
+    clickhouse_port: int = _setting(
+        "TOLLSPAN_CLICKHOUSE_PORT",
+        0,
+        "Port on loopback where `tollspan up` speaks ClickHouse's HTTP, to read only; 0 is none.",
+    )
+    clickhouse_url: str = _setting(
+        "TOLLSPAN_CLICKHOUSE_URL",
+        "",
+        "HTTP interface of the ledger's ClickHouse, as `http://clickhouse:8123/tollspan`: the stage "
+        "asks it for traces that it no longer holds, and mends traces that two stages told.",
+    )
+    clickhouse_user: str = _setting("TOLLSPAN_CLICKHOUSE_USER", "", "Who asks; reading is enough.")
+    clickhouse_password: str = _setting(
+        "TOLLSPAN_CLICKHOUSE_PASSWORD", "", "With which password.", secret=True
+    )
+    mend_every_s: int = _setting(
+        "TOLLSPAN_MEND_EVERY_S",
+        60,
+        "Seconds between two mends of the stage, where ClickHouse is known; 0 is never. Of several "
+        "stages one is enough.",
+    )
+    mend_minutes: int = _setting(
+        "TOLLSPAN_MEND_MINUTES", 30, "How far back a mend looks, in minutes."
+    )
 
 
 def environment() -> Mapping[str, str]:
@@ -161,11 +236,56 @@ def mistral_telemetry() -> str:
     return os.environ.get("MISTRAL_SDK_TELEMETRY", "")
 
 
+@dataclass(frozen=True, slots=True)
+class OtlpExporter:
+    """What the standard `OTEL_EXPORTER_OTLP_*` variables say to whoever exports without the SDK.
+
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter/. Paths are of PEM files.
+    """
+
+    protocol: str = ""
+    compression: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    certificate: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+
+
+def otlp_exporter() -> OtlpExporter:
+    """The standard variables of this process.
+
+    Raises:
+        ConfigError: the headers are not `name=value,name=value`.
+    """
+    found = {
+        name: os.environ.get(f"OTEL_EXPORTER_OTLP_{name.upper()}", "").strip()
+        for name in ("protocol", "compression", "certificate", "client_certificate", "client_key")
+    }
+    raw = os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+    parts = tuple(unquote(part.strip()) for part in raw.split(",") if part.strip())
+    headers = _pairs("OTEL_EXPORTER_OTLP_HEADERS", parts)
+    return OtlpExporter(**found, headers=tuple((name.lower(), each) for name, each in headers))
+
+
+def plain_terminal() -> bool:
+    """Whether colours are not wanted: https://no-color.org, or a terminal that knows none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
 def state_home() -> Path:
     """Where the local ledger lives unless `TOLLSPAN_DATA_DIR` says otherwise."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
     return Path(base) / "tollspan"
 
+
+KINDS = {
+    "_PORT": "port",
+    "_S": "number of seconds",
+    "_MB": "number of megabytes",
+    "_MINUTES": "number of minutes",
+    "_DAYS": "number of days",
+}
+"""What a number is, by the end of its variable."""
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
@@ -180,7 +300,7 @@ def _parsed(variable: str, raw: str, default: Any, pairs: bool) -> Any:
     if isinstance(default, int):
         if raw.isascii() and raw.isdigit() and int(raw) < 65536:
             return int(raw)
-        kind = "port" if variable.endswith("_PORT") else "number of seconds"
+        kind = next((kind for end, kind in KINDS.items() if variable.endswith(end)), "count")
         raise ConfigError(f"{variable}={raw!r} is not a {kind}: write a number from 0 to 65535")
     if isinstance(default, tuple):
         parts = tuple(part.strip() for part in raw.split(",") if part.strip())

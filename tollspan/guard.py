@@ -32,7 +32,7 @@ class _Quietly:
 
     __slots__ = ()
 
-    def __enter__(self) -> None: ...
+    __enter__ = staticmethod(bool)  # entered ten times a call, and a builtin is entered fastest
 
     def __exit__(
         self,

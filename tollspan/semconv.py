@@ -250,7 +250,7 @@ COST_AMOUNT = _attribute(
 )
 COST_CURRENCY = _attribute("gen_ai.usage.cost.currency", "string", "`USD`", source=COST)
 COST_SOURCE = _attribute("gen_ai.usage.cost.source", "string", "`provider` or `local`", source=COST)
-COST_ROLE = _attribute("tollspan.cost.role", "string", "`owner` or `restated`")
+COST_ROLE = _attribute("tollspan.cost.role", "string", "`owner`, `restated`, `unjoined`")
 COST_GRADE = _attribute(
     "tollspan.cost.grade",
     "string",
@@ -317,6 +317,8 @@ CALL_PURPOSE = _attribute(
     "What a gateway makes this call for on its own account, beside the answer that it was asked "
     "for: `llm_as_a_judge_guardrail`, … (LiteLLM's words)",
 )
+BEFORE_PREFIX = "tollspan.before."
+"""What a sender wrote under a name that the collector stage needed, on an `unjoined` span."""
 RESTATED_PREFIX = "tollspan.restated."
 """Usage of a restated span: what stands behind `gen_ai.usage.` stands behind this instead."""
 RESTATED_INPUT_TOKENS = _attribute("tollspan.restated.input_tokens", "int", "", unit="token")
@@ -440,3 +442,9 @@ TOKEN_TYPE = _attribute("gen_ai.token.type", "string", "Metrics only: `input` or
 # --- scopes -------------------------------------------------------------------------------------
 SCOPE = "tollspan"
 """Instrumentation scope of every span of ours."""
+
+LEDGER_SCOPE = "tollspan.ledger"
+"""Scope of the log records by which a stage tells the ledger of calls."""
+
+LEDGER_EVENT = "tollspan.call"
+"""Event name of such a record."""
