@@ -7,23 +7,18 @@ and what is not known is not written.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
 
 from .call import Call, Hop
+from .ownership import OWNER
+from .row_prices import cache_saved
 from .span import Event, Span
+from .values import count, flag, mapped, money, number, plain, text, texts, timestamp
 
 __all__ = ["call_row", "hop_rows", "span_of", "span_row"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MONEY_STEP = Decimal("0.000000000001")
-MOST_MONEY = 1_000_000
-"""US dollars of one call that a Decimal(18,12) holds."""
 
 TEXTS = {
     "data_mode": semconv.DATA_MODE,
@@ -53,6 +48,9 @@ TEXTS = {
     "blame": semconv.BLAME,
     "response_id": semconv.RESPONSE_ID,
     "request_id": semconv.REQUEST_ID,
+    "api_key": semconv.API_KEY_FINGERPRINT,
+    "speed": semconv.SPEED,
+    "inference_geo": semconv.INFERENCE_GEO,
 }
 COUNTS = {
     "hop_count": (semconv.HOP_COUNT, 2**16),
@@ -63,6 +61,11 @@ COUNTS = {
     "reasoning_tokens": (semconv.REASONING_TOKENS, 2**53),
     "app_attempts": (semconv.APP_ATTEMPTS, 2**32),
     "upstream_attempts": (semconv.UPSTREAM_ATTEMPTS, 2**32),
+    "tool_calls": (semconv.TOOLS_CALLED, 2**32),
+    "limit_requests": (semconv.LIMIT_REQUESTS, 2**53),
+    "remaining_requests": (semconv.REMAINING_REQUESTS, 2**53),
+    "limit_tokens": (semconv.LIMIT_TOKENS, 2**53),
+    "remaining_tokens": (semconv.REMAINING_TOKENS, 2**53),
 }
 MONEY = {
     "cost_usd": semconv.COST_AMOUNT,
@@ -88,38 +91,62 @@ OTHER_USAGE = (
     semconv.TEXT_INPUT_TOKENS,
     semconv.TEXT_OUTPUT_TOKENS,
     semconv.WEB_SEARCHES,
+    semconv.FILE_SEARCHES,
+    semconv.CODE_RUNS,
+    semconv.SEARCH_UNITS,
+    semconv.CLASSIFICATIONS,
+    semconv.DOCUMENT_PAGES,
+    semconv.ANNOTATED_PAGES,
+    semconv.BILLED_INPUT_TOKENS,
+    semconv.BILLED_OUTPUT_TOKENS,
+    semconv.ANSWERS_SUMMED,
     semconv.AUDIO_INPUT_SECONDS,
 )
+"""Counts that a price can depend on beside those with a column: history can be priced again."""
+
+OF_CALL = {
+    "data_mode": semconv.DATA_MODE,
+    "endpoint": semconv.ENDPOINT_TAG,
+    "tenant": semconv.TENANT,
+    "route": semconv.ROUTE,
+}
+"""Columns of `llm_hops` that say what the call says."""
+
+OF_HOP = {
+    "role": semconv.HOP_ROLE,
+    "name": semconv.HOP_NAME,
+    "provider": semconv.PROVIDER,
+    "evidence": semconv.HOP_EVIDENCE,
+    "gateway": semconv.GATEWAY_NAME,
+    "gateway_version": semconv.GATEWAY_VERSION,
+}
 
 
 def call_row(call: Call) -> dict[str, Any]:
     """The row of `llm_calls`."""
     span, said = call.span, call.attributes
     duration_ns = span.duration_ns
-    row: dict[str, Any] = {name: _text(said.get(key)) for name, key in TEXTS.items()}
-    row |= {name: _count(said.get(key), below) for name, (key, below) in COUNTS.items()}
-    row |= {name: _money(said.get(key)) for name, key in MONEY.items()}
-    row |= {name: _flag(said.get(key)) for name, key in FLAGS.items()}
+    row: dict[str, Any] = {name: text(said.get(key)) for name, key in TEXTS.items()}
+    row |= {name: count(said.get(key), below) for name, (key, below) in COUNTS.items()}
+    row |= {name: money(said.get(key)) for name, key in MONEY.items()}
+    row |= {name: flag(said.get(key)) for name, key in FLAGS.items()}
     row |= {
         "call_id": call.call_id,
         "trace_id": span.trace_id,
         "span_id": span.span_id,
-        "time": _time(span.start_ns),
+        "time": timestamp(span.start_ns),
         "role": call.role,
         "owner_span_id": call.owner_span_id,
         "service": span.service,
         "environment": span.environment,
         "scope": span.scope,
-        "tags": {
-            key.removeprefix(semconv.TAG_PREFIX): _text(value)
-            for key, value in said.items()
-            if key.startswith(semconv.TAG_PREFIX)
-        },
-        "usage": {key: said[key] for key in OTHER_USAGE if _number(said.get(key)) is not None},
-        "time_to_first_chunk_s": _number(said.get(semconv.TIME_TO_FIRST_CHUNK)),
+        "tags": tags(said),
+        "usage": usage(said),
+        "cache_saved_usd": cache_saving(call),
+        "time_to_first_chunk_s": number(said.get(semconv.TIME_TO_FIRST_CHUNK)),
         "duration_s": duration_ns / 1e9 if duration_ns is not None else None,
-        "status": _text(said.get(semconv.STATUS)) or _status(span),
-        "finish_reasons": _texts(said.get(semconv.FINISH_REASONS)),
+        "status": status(call),
+        "finish_reasons": texts(said.get(semconv.FINISH_REASONS)),
         "version": call.version,
     }
     return row
@@ -131,15 +158,12 @@ def hop_rows(call: Call) -> list[dict[str, Any]]:
     of_call = {
         "call_id": call.call_id,
         "trace_id": call.span.trace_id,
-        "time": _time(call.span.start_ns),
+        "time": timestamp(call.span.start_ns),
         "owner": call.role,
         "service": call.span.service,
         "environment": call.span.environment,
-        "data_mode": _text(said.get(semconv.DATA_MODE)),
-        "endpoint": _text(said.get(semconv.ENDPOINT_TAG)),
-        "tenant": _text(said.get(semconv.TENANT)),
-        "route": _text(said.get(semconv.ROUTE)),
         "version": call.version,
+        **{name: text(said.get(key)) for name, key in OF_CALL.items()},
     }
     there = [of_call | _hop(hop) for hop in call.hops]
     gone = [of_call | {"hop_index": index, "owner": "gone"} for index in call.hops_gone]
@@ -148,25 +172,25 @@ def hop_rows(call: Call) -> list[dict[str, Any]]:
 
 def _hop(hop: Hop) -> dict[str, Any]:
     said = hop.attributes
-    model = said.get(semconv.RESPONSE_MODEL) or said.get(semconv.MODEL_SERVED)
     return {
         "hop_index": hop.index,
         "span_id": hop.span_id,
-        "role": _text(said.get(semconv.HOP_ROLE)),
-        "name": _text(said.get(semconv.HOP_NAME)),
-        "provider": _text(said.get(semconv.PROVIDER)),
-        "model": _text(model or said.get(semconv.REQUEST_MODEL)),
-        "evidence": _text(said.get(semconv.HOP_EVIDENCE)),
-        "gateway": _text(said.get(semconv.GATEWAY_NAME)),
-        "gateway_version": _text(said.get(semconv.GATEWAY_VERSION)),
-        "overhead_ms": _number(said.get(semconv.HOP_OVERHEAD)),
+        "model": text(model_of(said)),
+        "overhead_ms": number(said.get(semconv.HOP_OVERHEAD)),
         "status": hop.status,
+        **{name: text(said.get(key)) for name, key in OF_HOP.items()},
     }
+
+
+def model_of(said: Mapping[str, Any]) -> Any:
+    """The model that a hop's attributes name, the best that is known of it."""
+    found = said.get(semconv.RESPONSE_MODEL) or said.get(semconv.MODEL_SERVED)
+    return found or said.get(semconv.REQUEST_MODEL)
 
 
 def span_row(span: Span) -> dict[str, Any]:
     """The row of `spans`."""
-    attributes, typed = _mapped(span.attributes)
+    attributes, typed = mapped(span.attributes)
     return {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
@@ -177,14 +201,14 @@ def span_row(span: Span) -> dict[str, Any]:
         "scope_version": span.scope_version,
         "service": span.service,
         "environment": span.environment,
-        "time": _time(span.start_ns),
+        "time": timestamp(span.start_ns),
         "duration_ns": span.duration_ns,
         "status": span.status,
         "status_message": span.status_message,
-        "resource": _mapped(span.resource)[0],
+        "resource": mapped(span.resource)[0],
         "attributes": attributes,
         "typed": typed,
-        "events": _events(span) if span.events else "",
+        "events": events(span) if span.events else "",
         "version": span.version,
     }
 
@@ -230,87 +254,44 @@ def events_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _events(span: Span) -> str:
+def events(span: Span) -> str:
+    """The events of a span as JSON."""
     return json.dumps(
         [
             {
                 "name": event.name,
                 "offset_s": (event.time_ns - span.start_ns) / 1e9 if event.time_ns else 0.0,
-                "attributes": {key: _plain(value) for key, value in event.attributes.items()},
+                "attributes": {key: plain(value) for key, value in event.attributes.items()},
             }
             for event in span.events[:128]
         ]
     )
 
 
-def _mapped(attributes: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    mapped: dict[str, str] = {}
-    typed: list[str] = []
-    for name, value in attributes.items():
-        if isinstance(value, str):
-            mapped[name] = value
-        else:
-            mapped[name] = json.dumps(_plain(value))
-            typed.append(name)
-    return mapped, typed
+def tags(said: Mapping[str, Any]) -> dict[str, str]:
+    """Tags by their key."""
+    return {
+        key.removeprefix(semconv.TAG_PREFIX): text(value)
+        for key, value in said.items()
+        if key.startswith(semconv.TAG_PREFIX)
+    }
 
 
-def _plain(value: Any) -> Any:
-    """`value` as JSON has it: there is no NaN and no infinity in JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return value
+def usage(said: Mapping[str, Any]) -> dict[str, float]:
+    """Counts that have no column, by attribute."""
+    return {key: said[key] for key in OTHER_USAGE if number(said.get(key)) is not None}
 
 
-def _time(time_ns: int) -> str:
-    seconds, rest_ns = divmod(time_ns, 10**9)
-    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}.{rest_ns:09d}"
+def status(call: Call) -> str:
+    """How a call ended; foreign spans say no more than that they failed."""
+    said = text(call.attributes.get(semconv.STATUS))
+    return said or ("error" if call.span.status == "error" else "success")
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None or isinstance(value, list | dict) else str(value)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [_text(each) for each in value] if isinstance(value, Sequence) else []
-
-
-def _count(value: Any, below: int) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+def cache_saving(call: Call) -> str | None:
+    """US dollars that prompt caching saved the owner of an answer."""
+    if call.role != OWNER:
         return None
-    return value if 0 <= value < below else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
-
-
-def _money(value: Any) -> str | None:
-    """US dollars as a decimal string; exact, because `repr` of a float gives its decimal back."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not amount.is_finite() or not 0 <= amount < MOST_MONEY:
-        return None
-    return format(amount.quantize(MONEY_STEP, ROUND_HALF_EVEN), "f")
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _status(span: Span) -> str:
-    """Foreign spans say no more than that they failed."""
-    return "error" if span.status == "error" else "success"
+    maker = str(call.hops[-1].attributes.get(semconv.PROVIDER) or "") if call.hops else ""
+    saved = cache_saved(call.attributes, maker, call.span.start_ns)
+    return None if saved is None else format(saved, "f")

@@ -2,8 +2,8 @@
 
 Facts of chdb-core 26.9 that shape this: queries on one connection wait for each other, several
 connections of one process run side by side; one folder belongs to one process, and a process that
-has one open cannot open another; rows go in through a streaming insert, so that data is never
-part of a statement, and parameters are bound by name.
+has one open cannot open another; rows go in as a file, so that data is never part of a statement
+and every fault is heard of; parameters are bound by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from typing import IO, Any
 
 import chdb
 
+from tollspan.config import settings
+
+from . import rollups
 from ._embedded import Unreadable, connect
+from ._infile import as_file
+from .keeping import forget_after
 from .migrations import NewerLedger, migrate
 from .refused import Unusable
 
@@ -40,6 +45,9 @@ LIMITS = {
     "output_format_json_quote_denormals": 0,
 }
 """What a reader may do: read, for ten seconds, so many rows."""
+
+INSERTING = "max_partitions_per_insert_block = 0, optimize_on_insert = 0"
+"""A batch may span many months; that its rows replace each other is seen when it is read or merged."""
 
 
 class LedgerError(RuntimeError):
@@ -64,9 +72,11 @@ class Ledger:
         self._connections: list[Any] = []
         self._readers: Queue[Any] = Queue()
         self._writing = Lock()
+        self._counted = False
         try:
             self._writer = self._connected()
             migrate(self._writer)
+            forget_after(self._writer, settings())
             for _ in range(READERS):
                 reader = self._connected()
                 for name, value in LIMITS.items():
@@ -91,29 +101,56 @@ class Ledger:
             LedgerError: nothing was added.
         """
         body = "\n".join(map(_ROW.encode, rows)).encode()
-        if not body:
-            return
-        with self._writing:
-            self._insert(table, body)
+        if body:
+            self._insert(table, "JSONEachRow", body)
 
-    def _insert(self, table: str, body: bytes) -> None:
-        try:
-            inserter = self._writer.send_insert(
-                f"INSERT INTO {table} SETTINGS max_partitions_per_insert_block = 0", "JSONEachRow"
+    def append(self, table: str, block: bytes) -> None:
+        """Add a block in the Native format, as `native.block` makes it, to `table`, like `insert`.
+
+        Raises:
+            LedgerError: nothing was added.
+        """
+        self._insert(table, "Native", block)
+
+    def _insert(self, table: str, form: str, body: bytes) -> None:
+        with as_file(body) as path, self._writing:
+            self._counted = self._counted and table != "llm_calls"
+            _lines(
+                self._writer,
+                f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
+                {},
+                "Null",
             )
-        except RuntimeError as error:
-            raise LedgerError(_first_line(error)) from error
-        try:
-            inserter.append(body)
-        except RuntimeError as error:
-            # A failed append leaves the connection busy until it is finished.
-            with suppress(RuntimeError):
-                inserter.finish()
-            raise LedgerError(_first_line(error)) from error
-        try:
-            inserter.finish()
-        except RuntimeError as error:
-            raise LedgerError(_first_line(error)) from error
+
+    def remove(self, table: str, condition: str, parameters: Mapping[str, Any]) -> None:
+        """Delete the rows of `table` under `condition`; they are gone when it returns.
+
+        Raises:
+            LedgerError: the engine refused it.
+        """
+        with self._writing:
+            _rows(
+                self._writer,
+                f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
+                parameters,
+            )
+            if table == "llm_calls":
+                rollups.forget(self._writer)
+                self._counted = False
+
+    def count_again(self) -> None:
+        """Make the rollups equal the calls, if any were told since they last did.
+
+        Raises:
+            LedgerError: the engine could not do it.
+        """
+        with self._writing:
+            if not self._counted:
+                try:
+                    rollups.refresh(self._writer)
+                except (chdb.ChdbError, RuntimeError) as error:
+                    raise LedgerError(_first_line(error)) from error
+                self._counted = True
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a reading statement, parameters bound as `{name:Type}`.
@@ -126,6 +163,18 @@ class Ledger:
         """
         with self._reader() as reader:
             return _rows(reader, sql, parameters or {})
+
+    def table(self, sql: str) -> tuple[dict[str, str], list[list[Any]]]:
+        """Type of each column by its name, and the rows of a reading statement; times are seconds.
+
+        Raises:
+            Busy: it took too long.
+            LedgerError: the engine refused it.
+        """
+        timed = f"{sql}\nSETTINGS date_time_output_format = 'unix_timestamp'"
+        with self._reader() as reader:
+            names, types, *rows = _lines(reader, timed, {}, "JSONCompactEachRowWithNamesAndTypes")
+        return dict(zip(names, types, strict=True)), rows
 
     def recall(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Rows as `query` gives them, for the writer itself: no limits and no waiting for readers.
@@ -157,10 +206,17 @@ class Ledger:
 
 
 def _rows(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return _lines(connection, sql, parameters, "JSONEachRow")
+
+
+def _lines(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) -> list[Any]:
     bound = {name: _escaped(value) for name, value in parameters.items()}
     try:
-        answer = connection.query(sql, "JSONEachRow", params=bound)
+        answer = connection.query(sql, form, params=bound)
     except (chdb.ChdbError, RuntimeError) as error:
+        # Rows that it had written before it failed stand in front of the next answer (chdb-core 26.9).
+        with suppress(chdb.ChdbError, RuntimeError):
+            connection.query("SELECT 1", "TSV")
         if "TIMEOUT_EXCEEDED" in str(error) or "TOO_MANY_ROWS" in str(error):
             raise Busy("the query took too long; ask for a shorter time range") from error
         raise LedgerError(_first_line(error)) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from typing import Any
 
 __all__ = ["NewerLedger", "migrate", "statements"]
 
 TABLES = ("tollspan_schema", "spans", "llm_calls", "llm_hops")
+NUMBERED = re.compile(r"\d{4}_\w+\.sql")
 
 
 class NewerLedger(RuntimeError):
@@ -16,7 +18,7 @@ class NewerLedger(RuntimeError):
 
 
 def migrate(connection: Any) -> None:
-    """Apply the files that this ledger has not seen.
+    """Apply the files that this ledger has not seen; the last statement of each says that it was.
 
     Raises:
         NewerLedger: it has seen files that we do not know.
@@ -28,10 +30,6 @@ def migrate(connection: Any) -> None:
     for version in sorted(set(files) - done):
         for statement in statements(_text(files[version])):
             connection.query(statement)
-        connection.query(
-            "INSERT INTO tollspan_schema (version, name) SELECT {version:UInt32}, {name:String}",
-            params={"version": version, "name": files[version]},
-        )
     if not done:
         for table in TABLES:
             # A damaged part is a reason to stop and say so, not to go on without its rows.
@@ -48,7 +46,7 @@ def _applied(connection: Any) -> set[int]:
 
 def _files() -> list[str]:
     folder = resources.files("tollspan.local.clickhouse")
-    return sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+    return sorted(each.name for each in folder.iterdir() if NUMBERED.fullmatch(each.name))
 
 
 def _text(name: str) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "filters",
     "iso",
     "menus",
+    "nanoseconds",
     "summary",
 ]
 
@@ -60,6 +61,8 @@ SEARCHED = (
     "response_model, served_model, route, status, error_type, request_id, response_id, trace_id"
 )
 UNPRICED = "(cost_usd IS NULL AND cost_grade = 'unpriced')"
+TAG = "tag."
+"""Before the key of a tag, as the name of a filter."""
 UNKNOWN = "-"
 """A filter with this value asks for calls where it is not known."""
 
@@ -103,16 +106,17 @@ def filters(asked: Iterable[tuple[str, str]]) -> Filters:
             values.setdefault(name, []).append(value)
     for name, wanted in values.items():
         if name in EQUALS:
-            known = ["" if value == UNKNOWN else value for value in wanted]
-            made.add(f"{EQUALS[name]} IN {{{name}:Array(String)}}", **{name: known[:50]})
+            made.add(
+                f"{EQUALS[name]} IN {{{name}:Array(String)}}", **{name: _known_or_empty(wanted)}
+            )
         elif name == "unpriced":
             made.add(UNPRICED if _yes(wanted[0]) else f"NOT {UNPRICED}")
         elif name == "untagged":
             made.add("endpoint = ''" if _yes(wanted[0]) else "endpoint != ''")
         elif name == "since":
-            made.add("time >= fromUnixTimestamp64Nano({since:Int64})", since=_time(wanted[0]))
+            made.add("time >= fromUnixTimestamp64Nano({since:Int64})", since=nanoseconds(wanted[0]))
         elif name == "until":
-            made.add("time < fromUnixTimestamp64Nano({until:Int64})", until=_time(wanted[0]))
+            made.add("time < fromUnixTimestamp64Nano({until:Int64})", until=nanoseconds(wanted[0]))
         elif name == "q":
             searched = f"arrayStringConcat([{SEARCHED}], '\\n')"
             made.add(
@@ -122,21 +126,38 @@ def filters(asked: Iterable[tuple[str, str]]) -> Filters:
             if CALL_ID.fullmatch(wanted[0]) is None:
                 raise BadFilter("before is not a cursor: use the value of next as it came")
             made.add("call_id < {before:String}", before=wanted[0])
+        elif name.startswith(TAG):
+            _add_tag(made, name.removeprefix(TAG)[:200], _known_or_empty(wanted))
         elif name not in ("limit",):
             raise BadFilter(f"there is no filter of that name; known are {', '.join(_names())}")
     return made
 
 
+def _known_or_empty(wanted: list[str]) -> list[str]:
+    """Values as the columns have them: what is not known is empty there."""
+    return ["" if value == UNKNOWN else value for value in wanted[:50]]
+
+
+def _add_tag(made: Filters, key: str, values: list[str]) -> None:
+    at = len(made.conditions)
+    bound = {f"tag_{at}": key, f"tagged_{at}": values}
+    made.add(f"tags[{{tag_{at}:String}}] IN {{tagged_{at}:Array(String)}}", **bound)
+
+
 def _names() -> list[str]:
-    return [*EQUALS, "unpriced", "untagged", "since", "until", "q", "before", "limit"]
+    return [*EQUALS, "tag.<key>", "unpriced", "untagged", "since", "until", "q", "before", "limit"]
 
 
 def _yes(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on")
 
 
-def _time(value: str) -> int:
-    """Nanoseconds since the epoch of an ISO-8601 time; without a zone it is UTC."""
+def nanoseconds(value: str) -> int:
+    """Nanoseconds since the epoch of an ISO-8601 time; without a zone it is UTC.
+
+    Raises:
+        BadFilter: it is none.
+    """
     try:
         moment = datetime.fromisoformat(value.replace(" ", "+"))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

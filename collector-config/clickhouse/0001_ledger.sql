@@ -166,3 +166,6 @@ SELECT * EXCEPT (owner, version)
 FROM llm_hops FINAL
 WHERE owner = 'owner'
 SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+INSERT INTO tollspan_schema (version, name)
+SELECT 1, '0001_ledger.sql' WHERE 1 NOT IN (SELECT version FROM tollspan_schema);

@@ -10,3 +10,6 @@ CREATE TABLE IF NOT EXISTS span_links
 ENGINE = ReplacingMergeTree
 ORDER BY (key, trace_id)
 SETTINGS index_granularity = 2048;
+
+INSERT INTO tollspan_schema (version, name)
+SELECT 2, '0002_links.sql' WHERE 2 NOT IN (SELECT version FROM tollspan_schema);
