@@ -16,8 +16,10 @@ from .span import Span
 __all__ = ["normalised", "settled"]
 
 
-def normalised(span: Span) -> dict[str, Any] | None:
+def normalised(span: Span) -> Mapping[str, Any] | None:
     """Attributes of `span` in standard names; None where it is not about GenAI, or is settled."""
+    if span.reading is not None:
+        return span.reading.call
     said = span.attributes
     if semconv.COST_ROLE in said or semconv.HOP_ROLE in said or operation(said) is None:
         return None

@@ -113,6 +113,14 @@ class Links:
         """Those of `keys` that are no ids: too many spans have them."""
         return self._worn.intersection(keys)
 
+    def are_shared(self, keys: Iterable[str]) -> bool:
+        """Whether more than one span bears or has heard one of `keys`."""
+        for key in keys:
+            places = self._bearing.get(key), self._hearing.get(key)
+            if sum(map(len, filter(None, places))) > 1 or key in self._worn:
+                return True
+        return False
+
     def everywhere(self, keys: Iterable[str]) -> Iterator[Place]:
         """All spans that bear or have heard one of `keys`, worn or not."""
         for key in keys:

@@ -1,4 +1,4 @@
-"""OTLP over gRPC: raw bytes in, spans to the sink, the answer once they are safe.
+"""OTLP over gRPC: raw bytes in, the answer once they are safe.
 
 Generic handlers, so that no generated service stands between the bytes and the reader.
 https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
@@ -18,8 +18,7 @@ from google.protobuf.duration_pb2 import Duration  # type: ignore[import-untyped
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from . import wire
-from .receiver import MAX_BODY_BYTES, Malformed, Overloaded, Received, Sink
+from .receiver import MAX_BODY_BYTES, TRY_AGAIN, Intake, Refusal, Unavailable
 
 __all__ = ["GrpcReceiver", "PortInUse"]
 
@@ -28,7 +27,9 @@ METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 THREADS = 16
 COMMIT_TIMEOUT_S = 30.0
-MESSAGE = "the ledger could not take the spans; send them again"
+
+
+Take = Callable[[bytes], Future[bytes]]
 
 
 class PortInUse(RuntimeError):
@@ -43,14 +44,15 @@ class GrpcReceiver:
     """
 
     def __init__(
-        self, sink: Sink, received: Received, *, host: str, port: int, token: str = ""
+        self, intake: Intake, *, host: str, port: int, token: str = "", threads: int = THREADS
     ) -> None:
-        self._sink = sink
-        self._received = received
         self._token = token
+        taking = {TRACES: intake.traces, METRICS: intake.metrics, LOGS: intake.logs}
         self._server = grpc.server(
-            ThreadPoolExecutor(THREADS, thread_name_prefix="tollspan-grpc"),
-            handlers=[_Handlers({TRACES: self._traces, METRICS: self._metrics, LOGS: self._logs})],
+            # A message is taken off the wire by the thread that answers it: their number bounds
+            # what is in memory, and the others wait at their senders.
+            ThreadPoolExecutor(threads, thread_name_prefix="tollspan-grpc"),
+            handlers=[_Handlers({name: self._answering(take) for name, take in taking.items()})],
             options=[
                 ("grpc.max_receive_message_length", MAX_BODY_BYTES),
                 ("grpc.so_reuseport", 0),
@@ -73,22 +75,21 @@ class GrpcReceiver:
         """Take no new request, and let those that run come to their end."""
         self._server.stop(grace_s).wait()
 
-    def _traces(self, body: bytes, context: grpc.ServicerContext) -> bytes:
-        decoded = _read(lambda: wire.traces(body), context)
-        self._received.add(requests=1, spans=len(decoded.spans), rejected=decoded.rejected)
-        try:
-            _wait(self._sink.offer(decoded.spans), context)
-        except Overloaded as overload:
-            _refuse(context, overload)
-        return wire.answer(decoded)
+    def _answering(self, take: Take) -> Callable[[bytes, Any], bytes]:
+        def answer(body: bytes, context: Any) -> bytes:
+            if not self.allows(context.invocation_metadata()):
+                context.abort(
+                    grpc.StatusCode.UNAUTHENTICATED, "send TOLLSPAN_TOKEN as a bearer token"
+                )
+            try:
+                return take(body).result(COMMIT_TIMEOUT_S)
+            except Refusal as refusal:
+                _refuse(context, refusal)
+            except (RuntimeError, TookTooLong):
+                _refuse(context, Unavailable(TRY_AGAIN))
+            raise AssertionError("abort raises")
 
-    def _metrics(self, body: bytes, context: grpc.ServicerContext) -> bytes:
-        self._received.add(requests=1, metrics=_read(lambda: wire.metrics(body), context))
-        return b""
-
-    def _logs(self, body: bytes, context: grpc.ServicerContext) -> bytes:
-        self._received.add(requests=1, logs=_read(lambda: wire.logs(body), context))
-        return b""
+        return answer
 
     def allows(self, metadata: Any) -> bool:
         """Whether the caller showed the token, where one is asked for."""
@@ -113,45 +114,22 @@ def _check_free(host: str, port: int) -> None:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, methods: dict[str, Callable[[bytes, Any], bytes]]) -> None:
         self._methods = {
-            name: grpc.unary_unary_rpc_method_handler(_authorised(method))
-            for name, method in methods.items()
+            name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         return self._methods.get(details.method)
 
 
-def _authorised(method: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
-    receiver: GrpcReceiver = method.__self__  # type: ignore[attr-defined]
-
-    def checked(body: bytes, context: Any) -> bytes:
-        if not receiver.allows(context.invocation_metadata()):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "send TOLLSPAN_TOKEN as a bearer token")
-        return method(body, context)
-
-    return checked
-
-
-def _read(read: Callable[[], Any], context: Any) -> Any:
-    try:
-        return read()
-    except Malformed as error:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-
-
-def _wait(done: Future[None], context: Any) -> None:
-    try:
-        done.result(COMMIT_TIMEOUT_S)
-    except (RuntimeError, TookTooLong):
-        context.abort(grpc.StatusCode.UNAVAILABLE, MESSAGE)
-
-
-def _refuse(context: Any, overload: Overloaded) -> None:
+def _refuse(context: Any, refusal: Refusal) -> None:
     """RESOURCE_EXHAUSTED is retried by OTLP senders only where RetryInfo says when."""
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    status = Status(code=code.value[0], message=str(overload))
-    seconds = int(overload.retry_after_s)
-    nanos = int((overload.retry_after_s - seconds) * 1e9)
-    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos)))
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(code, str(overload))
+    if refusal.retry_after_s is not None:
+        status = Status(code=refusal.code, message=str(refusal))
+        seconds = int(refusal.retry_after_s)
+        nanos = int((refusal.retry_after_s - seconds) * 1e9)
+        status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos)))
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(CODES[refusal.code], str(refusal))
+
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -9,7 +9,10 @@ import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from math import ceil
+from threading import Lock
+from typing import Protocol, Self
 
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from starlette.applications import Starlette
@@ -17,99 +20,128 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import wire
-from .receiver import MAX_BODY_BYTES, Malformed, Overloaded, Received, Sink, TooLarge
+from .receiver import (
+    MAX_BODY_BYTES,
+    TRY_AGAIN,
+    Intake,
+    Malformed,
+    Overloaded,
+    Refusal,
+    TooLarge,
+    Unavailable,
+)
 
 __all__ = ["http_receiver"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 COMMIT_TIMEOUT_S = 30.0
-INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE = 3, 8, 14
-"""Codes of google.rpc.Status, which OTLP wants in the body of every error."""
-
-Counted = Callable[[bytes, bool], Awaitable[bytes]]
+READ_AT_ONCE_BYTES = 4 * MAX_BODY_BYTES
+"""Of all bodies that are being read: senders are many, and memory is not."""
 
 
-class _Unsupported(ValueError):
+class _Take(Protocol):
+    def __call__(self, body: bytes, *, is_json: bool = False) -> Future[bytes]: ...
+
+
+class _Unsupported(Refusal, ValueError):
     """Content type or encoding that we do not read."""
 
+    code, http_status = 3, 415
 
-def http_receiver(sink: Sink, received: Received) -> Starlette:
+
+def http_receiver(intake: Intake) -> Starlette:
     """The application that takes `/v1/traces`, `/v1/metrics` and `/v1/logs`."""
-
-    async def traces(body: bytes, is_json: bool) -> bytes:
-        # Off the loop: a big batch takes longer to read than others want to wait.
-        decoded = await asyncio.to_thread(wire.traces, body, is_json=is_json)
-        received.add(requests=1, spans=len(decoded.spans), rejected=decoded.rejected)
-        done = sink.offer(decoded.spans)
-        await asyncio.wait_for(asyncio.wrap_future(done), COMMIT_TIMEOUT_S)
-        return wire.answer(decoded, is_json=is_json)
-
-    async def metrics(body: bytes, is_json: bool) -> bytes:
-        received.add(requests=1, metrics=wire.metrics(body, is_json=is_json))
-        return b"{}" if is_json else b""
-
-    async def logs(body: bytes, is_json: bool) -> bytes:
-        received.add(requests=1, logs=wire.logs(body, is_json=is_json))
-        return b"{}" if is_json else b""
-
+    room = _Room(READ_AT_ONCE_BYTES)
+    taking = {"traces": intake.traces, "metrics": intake.metrics, "logs": intake.logs}
     return Starlette(
         routes=[
-            Route("/v1/traces", _endpoint(traces), methods=["POST"]),
-            Route("/v1/metrics", _endpoint(metrics), methods=["POST"]),
-            Route("/v1/logs", _endpoint(logs), methods=["POST"]),
+            Route(f"/v1/{signal}", _endpoint(take, room), methods=["POST"])
+            for signal, take in taking.items()
         ]
     )
 
 
-def _endpoint(take: Counted) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(take: _Take, room: _Room) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         is_json = _media_type(request) == JSON
         try:
             if _media_type(request) not in (PROTOBUF, JSON):
                 raise _Unsupported(f"the content type is neither {PROTOBUF} nor {JSON}")
-            answer = await take(await _body(request), is_json)
-        except _Unsupported as error:
-            return _error(415, INVALID_ARGUMENT, str(error), is_json)
-        except TooLarge as error:
-            return _error(413, INVALID_ARGUMENT, str(error), is_json)
-        except Malformed as error:
-            return _error(400, INVALID_ARGUMENT, str(error), is_json)
-        except Overloaded as error:
-            answered = _error(429, RESOURCE_EXHAUSTED, str(error), is_json)
-            answered.headers["retry-after"] = str(ceil(error.retry_after_s))
-            return answered
+            with _Reading(room) as reading:
+                body = await _body(request, reading)
+                # Off the loop: a big batch takes longer to read than others want to wait.
+                done = await asyncio.to_thread(take, body, is_json=is_json)
+            answer = await asyncio.wait_for(asyncio.wrap_future(done), COMMIT_TIMEOUT_S)
         except ClientDisconnect:
             return Response(status_code=400)
+        except Refusal as refusal:
+            return _error(refusal, is_json)
         except (RuntimeError, TimeoutError):
-            answered = _error(
-                503, UNAVAILABLE, "the ledger could not take the spans; send them again", is_json
-            )
-            answered.headers["retry-after"] = "1"
-            return answered
+            return _error(Unavailable(TRY_AGAIN), is_json)
         return Response(answer, media_type=JSON if is_json else PROTOBUF)
 
     return endpoint
+
+
+class _Room:
+    """How many bytes may be in memory at once, over all requests."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._lock = Lock()
+
+    def take(self, count: int) -> None:
+        with self._lock:
+            if count > self._left:
+                raise Overloaded(1.0, "too much is being received at once; send again later")
+            self._left -= count
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._left += count
+
+
+class _Reading:
+    """What one request took of a room, given back at the end of the block."""
+
+    def __init__(self, room: _Room) -> None:
+        self._room = room
+        self._taken = 0
+
+    def take(self, count: int) -> None:
+        self._room.take(count)
+        self._taken += count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.give_back(self._taken)
 
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, reading: _Reading) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip"):
         raise _Unsupported("the content encoding is neither identity nor gzip")
     packed = bytearray()
     async for chunk in request.stream():
+        reading.take(len(chunk))
         packed += chunk
         if len(packed) > MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return _unpacked(bytes(packed)) if encoding == "gzip" else bytes(packed)
+    if encoding != "gzip":
+        return bytes(packed)
+    body = await asyncio.to_thread(_unpacked, packed)
+    reading.take(len(body))
+    return body
 
 
-def _unpacked(packed: bytes) -> bytes:
+def _unpacked(packed: bytearray) -> bytes:
     """Never more than the limit in memory, whatever a few packed bytes promise."""
     unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
@@ -123,10 +155,13 @@ def _unpacked(packed: bytes) -> bytes:
     return body
 
 
-def _error(http_status: int, code: int, sentence: str, is_json: bool) -> Response:
+def _error(refusal: Refusal, is_json: bool) -> Response:
+    sentence = str(refusal)
+    headers = {}
+    if refusal.retry_after_s is not None:
+        headers["retry-after"] = str(ceil(refusal.retry_after_s))
     if is_json:
-        body = json.dumps({"code": code, "message": sentence}).encode()
-        return Response(body, http_status, media_type=JSON)
-    return Response(
-        Status(code=code, message=sentence).SerializeToString(), http_status, media_type=PROTOBUF
-    )
+        body = json.dumps({"code": refusal.code, "message": sentence}).encode()
+        return Response(body, refusal.http_status, headers, media_type=JSON)
+    body = Status(code=refusal.code, message=sentence).SerializeToString()
+    return Response(body, refusal.http_status, headers, media_type=PROTOBUF)

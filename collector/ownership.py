@@ -9,7 +9,7 @@ itself (a judge, an embedding) restates nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,16 @@ from .evidence import is_evidence
 from .links import REQUEST
 from .span import Span
 
-__all__ = ["Known", "Part", "ancestors", "owners", "part_of", "states_restated", "tells_again"]
+__all__ = [
+    "Known",
+    "Part",
+    "ancestors",
+    "owners",
+    "part_of",
+    "says_restated",
+    "states_restated",
+    "tells_again",
+]
 
 INFERENCE = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation"}
@@ -29,6 +38,9 @@ INFERENCE = frozenset(
 """Operations that a model is paid for. https://opentelemetry.io/docs/specs/semconv/gen-ai/"""
 
 OWNER, RESTATED = "owner", "restated"
+MOST_ALIKE = 64
+"""Calls that one call is compared with, of those that state the same."""
+
 DEEPEST = 512
 """Parents followed upwards; a longer chain, or a circle, ends there."""
 
@@ -120,7 +132,9 @@ def owners(
     elsewhere = elsewhere or {}
     above = {call: ancestors(spans, call) for call in calls}
     decided: dict[str, str] = {}
-    owning: list[str] = []
+    alike = _Alike(spans)
+    inside: dict[str, str] = {}
+    """By the id of a call above: the first owner that stands below it."""
     order = sorted(calls, key=lambda call: (_rank(spans[call]), len(above[call]), call))
     for call in order:
         known = spans[call]
@@ -131,13 +145,14 @@ def owners(
             extra = known.span is not None and is_extra(known.span.attributes)
             owner = None if extra else elsewhere.get(call)
             if owner is None and known.part == Part.FOREIGN:
-                owner = next((each for each in owning if call in above[each]), None)
-                owner = owner or _same_answer(spans, decided, known)
-            if owner is None and _says_restated(known) and not _lost_its_owner(spans, known):
+                owner = inside.get(call) or _same_answer(spans, decided, known, alike.to(known))
+            if owner is None and says_restated(known) and not _lost_its_owner(spans, known):
                 owner = _named_owner(known)
         decided[call] = owner if owner is not None else call
+        alike.add(call)
         if owner is None:
-            owning.append(call)
+            for each in above[call]:
+                inside.setdefault(each, call)
     return decided
 
 
@@ -146,7 +161,7 @@ def _is_besides(known: Known, owner: Known) -> bool:
     if known.span is None or owner.span is None:
         return False
     if known.part == Part.OURS:
-        return semconv.CALL_PURPOSE in known.span.attributes and not _says_restated(known)
+        return semconv.CALL_PURPOSE in known.span.attributes and not says_restated(known)
     return is_extra(known.span.attributes)
 
 
@@ -169,14 +184,14 @@ def states_restated(known: Known) -> bool:
 
 def _rank(known: Known) -> int:
     if known.part == Part.OURS:
-        return 1 if _says_restated(known) else 0
+        return 1 if says_restated(known) else 0
     told = known.settled
     if _states_usage(told):
         return 2
     return 3 if semconv.INPUT_TOKENS in told or semconv.OUTPUT_TOKENS in told else 4
 
 
-def _says_restated(known: Known) -> bool:
+def says_restated(known: Known) -> bool:
     span = known.span
     return span is not None and span.attributes.get(semconv.COST_ROLE) == RESTATED
 
@@ -197,8 +212,58 @@ def tells_again(known: Known, other: Known) -> bool:
     return one.scope != two.scope or one.resource != two.resource
 
 
+class _Alike:
+    """Calls by what two that tell of one answer have in common, in the order in which they came.
+
+    A trace may have thousands of calls: each is compared with those that can be the same, and of
+    these with the first `MOST_ALIKE`.
+    """
+
+    def __init__(self, spans: Mapping[str, Known]) -> None:
+        self._spans = spans
+        self._places: dict[str, int] = {}
+        self._by: dict[tuple[Any, ...], list[str]] = {}
+
+    def add(self, call: str) -> None:
+        known = self._spans[call]
+        self._places[call] = len(self._places)
+        said = _said(known)
+        usage = _usage(said)
+        keys: list[tuple[Any, ...]] = [*_requests(known), usage]
+        if answer := _text(said):
+            keys.append(("answer", answer))
+        if _is_cut(self._spans, known):
+            keys.append(("cut", *usage))
+        for key in keys:
+            self._by.setdefault(key, []).append(call)
+
+    def to(self, known: Known) -> list[str]:
+        """Calls that may tell of the answer that `known` tells of."""
+        said = known.settled
+        keys: list[tuple[Any, ...]] = []
+        if answer := _text(said):
+            keys.append(("answer", answer))
+        if _states_usage(said):
+            usage = _usage(said)
+            keys.append(usage if _is_cut(self._spans, known) else ("cut", *usage))
+        else:
+            keys += _requests(known)
+        found = {call for key in keys for call in self._by.get(key, ())[:MOST_ALIKE]}
+        return sorted(found, key=self._places.__getitem__)
+
+
+def _usage(said: Mapping[str, Any]) -> tuple[Any, ...]:
+    told = (said.get(semconv.INPUT_TOKENS), said.get(semconv.OUTPUT_TOKENS))
+    return tuple(each if isinstance(each, int | float) else None for each in told)
+
+
+def _text(said: Mapping[str, Any]) -> str:
+    found = said.get(semconv.RESPONSE_ID)
+    return found if isinstance(found, str) else ""
+
+
 def _same_answer(
-    spans: Mapping[str, Known], decided: Mapping[str, str], known: Known
+    spans: Mapping[str, Known], decided: Mapping[str, str], known: Known, alike: Iterable[str]
 ) -> str | None:
     """The owner of the same request or answer: of a sibling that logs it, too.
 
@@ -211,8 +276,8 @@ def _same_answer(
         return None
     stated = _states_usage(told)
     response_id = told.get(semconv.RESPONSE_ID)
-    for each, owner in decided.items():
-        other = spans[each]
+    for each in alike:
+        other, owner = spans[each], decided[each]
         if other.span is None:
             continue
         if not stated and not _requests(known).isdisjoint(_requests(other)):
@@ -268,8 +333,8 @@ def _is_cut(spans: Mapping[str, Known], known: Known) -> bool:
     return above is None
 
 
-def _requests(known: Known) -> set[str]:
-    return {key for key in known.bears if key.startswith(REQUEST)}
+def _requests(known: Known) -> set[tuple[str, ...]]:
+    return {("request", key) for key in known.bears if key.startswith(REQUEST)}
 
 
 def _said(known: Known) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["LONGEST_VALUE", "kept"]
+__all__ = ["DROP", "KEEP", "LONGEST_VALUE", "QUERIES", "QUERY", "kept", "kept_value", "rule"]
 
 LONGEST_VALUE = 8192
 """Characters kept of one value. Ids, names and error texts are shorter; documents are not."""
@@ -39,7 +39,8 @@ _SECRET = re.compile(
 _COUNTS = re.compile(
     r".*tokens?(\.\w+|_\w+)?$|.*fingerprint$|http\.response\.header\.x-ratelimit-.*"
 )
-_QUERY = re.compile(r"^(url\.full|url\.query|http\.url|http\.target)$")
+QUERIES = frozenset({"url.full", "url.query", "http.url", "http.target"})
+"""Names whose values may have secrets in a query string."""
 _QUERY_SECRET = re.compile(
     r"(?i)([?&;]|^)((?:api[-_]?key|key|token|access_token|sig|signature|x-goog-[^=&]*|x-amz-[^=&]*"
     r"|password|secret|code)=)[^&#]*"
@@ -51,13 +52,13 @@ def kept(attributes: dict[str, Any]) -> dict[str, Any]:
     """`attributes` without content and secrets, long values cut."""
     found = {}
     for name, value in attributes.items():
-        rule = _RULES.get(name)
-        if rule is None:
-            rule = _rule(name)
-        if rule == KEEP and type(value) is str and len(value) <= LONGEST_VALUE:
+        of_name = _RULES.get(name)
+        if of_name is None:
+            of_name = rule(name)
+        if of_name == KEEP and type(value) is str and len(value) <= LONGEST_VALUE:
             found[name] = value
-        elif rule != DROP:
-            found[name] = _cut(value, rule == QUERY)
+        elif of_name != DROP:
+            found[name] = _cut(value, of_name == QUERY)
     return found
 
 
@@ -65,16 +66,28 @@ KEEP, DROP, QUERY = "keep", "drop", "query"
 _RULES: dict[str, str] = {}
 
 
-def _rule(name: str) -> str:
-    if _QUERY.match(name):
-        rule = QUERY
+def rule(name: str) -> str:
+    """What happens to values under `name`: `KEEP` (cut if long), `DROP`, or `QUERY`: secrets in a
+    query string are blanked."""
+    found = _RULES.get(name)
+    if found is not None:
+        return found
+    if name in QUERIES:
+        found = QUERY
     elif _CONTENT.fullmatch(name) or (_SECRET.fullmatch(name) and not _COUNTS.fullmatch(name)):
-        rule = DROP
+        found = DROP
     else:
-        rule = KEEP
+        found = KEEP
     if len(_RULES) < 4096:  # names are few, unless somebody is hostile
-        _RULES[name] = rule
-    return rule
+        _RULES[name] = found
+    return found
+
+
+def kept_value(name: str, value: Any) -> Any:
+    """`value` as `kept` leaves it; of a name whose rule is not `DROP`."""
+    if type(value) is str and len(value) <= LONGEST_VALUE and rule(name) == KEEP:
+        return value
+    return _cut(value, rule(name) == QUERY)
 
 
 def _cut(value: Any, is_query: bool) -> Any:

@@ -1,4 +1,4 @@
-"""What a receiver hands spans to, and the answers a sender can get."""
+"""What stands behind a receiver, and the answers a sender can get."""
 
 from __future__ import annotations
 
@@ -10,25 +10,76 @@ from typing import Protocol
 
 from .span import Span
 
-__all__ = ["MAX_BODY_BYTES", "Malformed", "Overloaded", "Received", "Sink", "TooLarge"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "TRY_AGAIN",
+    "Intake",
+    "Malformed",
+    "NotTaken",
+    "Overloaded",
+    "Received",
+    "Refusal",
+    "Sink",
+    "TooLarge",
+    "Unavailable",
+]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Of one request, unpacked. A batch of 512 LLM spans is about half a megabyte."""
 
+TRY_AGAIN = "the ledger could not take the spans; send them again"
 
-class Malformed(ValueError):
-    """The request is not OTLP. The message says what is wrong with it, without quoting data."""
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
+"""Codes of google.rpc.Status, which gRPC answers with and OTLP/HTTP wants in every error's body."""
 
 
-class TooLarge(ValueError):
+class Refusal(Exception):
+    """The request is not taken; the message tells the sender why, without quoting its data.
+
+    `code` is the gRPC status, `http_status` the other; with `retry_after_s` the sender is asked to
+    come again.
+    """
+
+    code = UNAVAILABLE
+    http_status = 503
+    retry_after_s: float | None = None
+
+
+class Malformed(Refusal, ValueError):
+    """The request is not OTLP, or what stands behind says that it is not."""
+
+    code, http_status = INVALID_ARGUMENT, 400
+
+
+class TooLarge(Refusal, ValueError):
     """The request is bigger, packed or unpacked, than we take."""
 
+    code, http_status = INVALID_ARGUMENT, 413
 
-class Overloaded(RuntimeError):
-    """The sink is full; the sender should come back in `retry_after_s` seconds."""
 
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__("the ledger cannot keep up; send again later")
+class NotTaken(Refusal, RuntimeError):
+    """Nobody behind us takes this kind of signal."""
+
+    code, http_status = UNIMPLEMENTED, 501
+
+
+class Overloaded(Refusal, RuntimeError):
+    """We are full; the sender should come back in `retry_after_s` seconds."""
+
+    code, http_status = RESOURCE_EXHAUSTED, 429
+
+    def __init__(
+        self, retry_after_s: float, why: str = "the ledger cannot keep up; send again later"
+    ) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(Refusal, RuntimeError):
+    """What stands behind us could not take it; the sender should send it again."""
+
+    def __init__(self, why: str = TRY_AGAIN, retry_after_s: float = 1.0) -> None:
+        super().__init__(why)
         self.retry_after_s = retry_after_s
 
 
@@ -42,6 +93,20 @@ class Sink(Protocol):
             Overloaded: nothing was taken.
         """
         ...
+
+
+class Intake(Protocol):
+    """What a receiver hands bodies of requests to.
+
+    Each method returns the body of the answer to come, protobuf or JSON as the request was; it or
+    its future raises a `Refusal`, or another RuntimeError, which is told as `Unavailable`.
+    """
+
+    def traces(self, body: bytes, *, is_json: bool = False) -> Future[bytes]: ...
+
+    def metrics(self, body: bytes, *, is_json: bool = False) -> Future[bytes]: ...
+
+    def logs(self, body: bytes, *, is_json: bool = False) -> Future[bytes]: ...
 
 
 @dataclass

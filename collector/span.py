@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollspan import semconv
 
-__all__ = ["KINDS", "STATUSES", "Event", "Span"]
+from .fields import written
+
+__all__ = ["KINDS", "STATUSES", "Event", "Reading", "Span", "fault", "version_of"]
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Span kinds by their number in OTLP."""
 
 STATUSES = ("unset", "ok", "error")
 """Status codes by their number in OTLP."""
+
+EARLIEST_NS = 946_684_800 * 10**9
+"""2000-01-01: a span that says it started earlier has a broken clock, and no month to lie in."""
+
+LATEST_NS = 7_258_118_400 * 10**9
+"""2200-01-01, well inside what a 64-bit count of nanoseconds holds."""
 
 OLD_ENVIRONMENT = "deployment.environment"
 """What the resource attribute was called before semantic conventions 1.27."""
@@ -28,6 +36,18 @@ class Event:
     name: str
     time_ns: int
     attributes: dict[str, Any]
+
+
+class Reading(NamedTuple):
+    """A span as a call that another instrumentation tells of.
+
+    `call` has its attributes in standard names, None where it is none; `settled` what settling it
+    without attempts adds, where that is known already, and `hops` those of its path.
+    """
+
+    call: Mapping[str, Any] | None
+    settled: Mapping[str, Any] | None = None
+    hops: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +75,8 @@ class Span:
     events: list[Event] = field(default_factory=list)
     stored_version: int = 0
     """Of a span that comes back from the ledger; else 0 until `version` is asked."""
+    reading: Reading | None = field(default=None, repr=False, compare=False)
+    """What was found out when it came; None where nobody has looked."""
 
     @property
     def duration_ns(self) -> int | None:
@@ -81,18 +103,29 @@ class Span:
         return self.stored_version
 
     def _content_version(self) -> int:
-        told = 2 if semconv.COST_ROLE in self.attributes else 1
-        content = repr(
-            (
-                self.parent_id,
-                self.name,
-                self.kind,
-                self.start_ns,
-                self.end_ns,
-                self.status,
-                self.status_message,
-                sorted((key, repr(value)) for key, value in self.attributes.items()),
-            )
-        )
-        digest = blake2b(content.encode("utf-8", "replace"), digest_size=7).digest()
-        return told << 56 | int.from_bytes(digest)
+        written_out = [written(name, value) for name, value in self.attributes.items()]
+        return version_of(self, written_out)
+
+
+def version_of(span: Span, attributes: Iterable[bytes]) -> int:
+    """`Span.version`, from attributes as they travel."""
+    told = 2 if semconv.COST_ROLE in span.attributes else 1
+    head = (
+        f"{span.parent_id} {span.kind} {span.start_ns} {span.end_ns} {span.status} "
+        f"{span.name}\0{span.status_message}\0"
+    )
+    content = head.encode("utf-8", "replace") + b"".join(attributes)
+    return told << 56 | int.from_bytes(blake2b(content, digest_size=7).digest())
+
+
+def fault(span: Span) -> str:
+    """Why the ledger cannot keep `span`; empty where it can."""
+    if len(span.trace_id) != 32 or not span.trace_id.strip("0"):
+        return "a trace id is not 16 bytes, or is all zero"
+    if len(span.span_id) != 16 or not span.span_id.strip("0"):
+        return "a span id is not 8 bytes, or is all zero"
+    if not EARLIEST_NS <= span.start_ns < LATEST_NS:
+        return "a start time lies outside the years 2000 to 2199"
+    if not 0 <= span.end_ns < LATEST_NS:
+        return "an end time lies outside the years 1970 to 2199"
+    return ""

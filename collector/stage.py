@@ -19,8 +19,9 @@ from tollspan.processors.settle import Settled
 
 from .across import ROUNDS, Across, Trace
 from .call import Call, Hop, call_id, content, made
+from .evidence import Proof
 from .links import Links, borne, heard
-from .ownership import RESTATED, Known, Part, part_of, states_restated
+from .ownership import RESTATED, Known, Part, part_of, says_restated, states_restated
 from .span import Span
 
 __all__ = ["Call", "Hop", "Remembered", "Stage", "call_id"]
@@ -61,12 +62,18 @@ class Stage:
     """
 
     def __init__(
-        self, settle: Settle, normalise: Normalise, recall: Recall, linked: Linked = _nowhere
+        self,
+        settle: Settle,
+        normalise: Normalise,
+        recall: Recall,
+        linked: Linked = _nowhere,
+        remembered_spans: int | None = None,
     ) -> None:
         self._settle = settle
         self._normalise = normalise
         self._recall = recall
         self._linked = linked
+        self._most = REMEMBERED_SPANS if remembered_spans is None else remembered_spans
         self._traces: OrderedDict[str, Trace] = OrderedDict()
         self._remembered = 0
         self._links = Links()
@@ -84,10 +91,10 @@ class Stage:
         for span in spans:
             self._learn(span)
         joined = self._followed()
-        joined += [
-            place[0] for each in touched for place in self._links.hearing(self._across.borne(each))
-        ]
-        changed = self._all_told([*joined, *touched])
+        alone, others = self._alone(touched)
+        for each in others:
+            joined += [place[0] for place in self._links.hearing(self._across.borne(each))]
+        changed = [*filter(None, map(self._told_alone, alone)), *self._all_told([*joined, *others])]
         for trace_id in touched:
             self._traces.move_to_end(trace_id)
         self._forget_oldest()
@@ -114,13 +121,39 @@ class Stage:
             worn = self._links.worn(keys) - self._worn
             self._worn |= worn
             new = [key for key in keys if key in worn or key not in self._worn]
-            found |= dict.fromkeys(trace_id for trace_id, _ in self._links.everywhere(new))
+            shared = [key for key in new if self._links.are_shared((key,))]
+            found |= dict.fromkeys(trace_id for trace_id, _ in self._links.everywhere(shared))
             told = dict.fromkeys(self._linked(keys))
             strange = [each for each in told if each not in self._traces]
             self._remember(strange)
             found |= dict.fromkeys(strange)
         self._new_keys = {}
         return list(found)
+
+    def _alone(self, trace_ids: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Traces of one call and nothing else, which no key joins to another; and the others."""
+        alone: list[str] = []
+        others: list[str] = []
+        for trace_id in trace_ids:
+            trace = self._traces[trace_id]
+            is_alone = len(trace.spans) == 1 and len(trace.calls) == 1 and not trace.gone
+            if is_alone:
+                (span_id,) = trace.calls
+                known = trace.spans[span_id]
+                is_alone = not says_restated(known) and not self._links.are_shared(
+                    (*known.bears, *known.hears)
+                )
+            (alone if is_alone else others).append(trace_id)
+        return alone, others
+
+    def _told_alone(self, trace_id: str) -> Call | None:
+        """What `_told` tells of such a trace, with nothing around it to be asked."""
+        trace = self._traces[trace_id]
+        (span_id,) = trace.calls
+        known = trace.spans[span_id]
+        self._settle_call(known, ())
+        trace.decided, trace.joined = {span_id: span_id}, {}
+        return self._call(trace, span_id, span_id, (), None, trace.rank)
 
     def _all_told(self, trace_ids: Iterable[str]) -> list[Call]:
         """What changes in these traces, and in those that a change of owners reaches."""
@@ -144,6 +177,10 @@ class Stage:
                     waiting.append(other)
         return list(changed.values())
 
+    def held(self, trace_id: str) -> Trace | None:
+        """What is held of a trace, to be read; None where nothing is."""
+        return self._traces.get(trace_id)
+
     def forget(self, trace_ids: Iterable[str]) -> None:
         """What was taken of these traces did not reach the ledger: ask the ledger next time."""
         for trace_id in trace_ids:
@@ -156,7 +193,7 @@ class Stage:
                     self._links.take_away((trace_id, span_id), known.bears, known.hears)
 
     def _forget_oldest(self) -> None:
-        while self._remembered > REMEMBERED_SPANS and len(self._traces) > 1:
+        while self._remembered > self._most and len(self._traces) > 1:
             self.forget([next(iter(self._traces))])
 
     def _learn(self, span: Span, hops_told: Mapping[str, Iterable[int]] = NONE_TOLD) -> None:
@@ -178,10 +215,14 @@ class Stage:
         trace.rank += _evidence(version) - (_evidence(known.version) if known else 0)
         trace.spans[span.span_id] = new
         self._remembered += known is None
+        before = known.span if known is not None and known.is_call else None
+        if not hops_told and before is None:
+            if is_call:
+                trace.calls.append(span.span_id)
+            return
         key = call_id(span.trace_id, span.span_id, span.start_ns)
         if is_call and key in hops_told:
             trace.hops[key] = set(hops_told[key])
-        before = known.span if known is not None and known.is_call else None
         if is_call and before is None:
             trace.calls.append(span.span_id)
         elif before is not None and not is_call:
@@ -222,20 +263,34 @@ class Stage:
         proofs = self._across.proofs(trace_id, decided, hops)
         rank = self._across.rank(trace_id, set()) + self._across.rank_below(trace_id)
         for span_id, owner in sorted(decided.items()):
-            known = trace.spans[span_id]
-            if known.span is None:
-                continue
             proven = proofs.get(span_id)
-            now = content(known, owner, hops.get(span_id, ()), proven)
-            if now == trace.told.get(span_id):
-                continue
-            call = made(known, known.span, owner, hops.get(span_id, ()), proven)
-            call.version = rank << 18 | now & 0x3FFFF
-            places = {hop.index for hop in call.hops}
-            call.hops_gone = trace.hops.get(call.call_id, set()) - places
-            trace.hops[call.call_id] = places
-            trace.told[span_id] = now
-            yield call
+            call = self._call(trace, span_id, owner, hops.get(span_id, ()), proven, rank)
+            if call is not None:
+                yield call
+
+    def _call(
+        self,
+        trace: Trace,
+        span_id: str,
+        owner: str,
+        hops: Sequence[Known],
+        proven: Proof | None,
+        rank: int,
+    ) -> Call | None:
+        """One call as it is to be told; None where that was told before."""
+        known = trace.spans[span_id]
+        if known.span is None:
+            return None
+        now = content(known, owner, hops, proven)
+        if now == trace.told.get(span_id):
+            return None
+        call = made(known, known.span, owner, hops, proven)
+        call.version = rank << 18 | now & 0x3FFFF
+        places = {hop.index for hop in call.hops}
+        call.hops_gone = trace.hops.get(call.call_id, set()) - places
+        trace.hops[call.call_id] = places
+        trace.told[span_id] = now
+        return call
 
     def _settle_call(self, known: Known, attempts: Sequence[Known]) -> None:
         span = known.span
@@ -250,8 +305,12 @@ class Stage:
         from_versions = (known.version, *(each.version for each in attempts))
         if known.settled_from == from_versions:
             return
-        said = [each.span.attributes for each in attempts if each.span is not None]
-        settled = self._settle(normalised, said, span.start_ns)
+        reading = span.reading
+        if not attempts and reading is not None and reading.settled is not None:
+            settled = Settled(dict(reading.settled), tuple(reading.hops))
+        else:
+            said = [each.span.attributes for each in attempts if each.span is not None]
+            settled = self._settle(normalised, said, span.start_ns)
         known.settled = {**normalised, **settled.attributes}
         known.hops = settled.hops
         known.settled_from = from_versions

@@ -6,9 +6,8 @@ ids are hex, 64-bit numbers are strings, unknown fields are ignored.
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,23 +16,20 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from tollspan import semconv
 
 from ._json import spans_in
+from .enrich import settling
+from .opened import opened, resource_of, scope_of
 from .private import kept
 from .receiver import Malformed
-from .span import KINDS, STATUSES, Event, Span
+from .span import Span, fault
+from .trimmed import Bundle, View
+from .unjoined import UNJOINED, before
 
 __all__ = ["Decoded", "answer", "logs", "metrics", "traces"]
-
-EARLIEST_NS = 946_684_800 * 10**9
-"""2000-01-01: a span that says it started earlier has a broken clock, and no month to lie in."""
-
-LATEST_NS = 7_258_118_400 * 10**9
-"""2200-01-01, well inside what a 64-bit count of nanoseconds holds."""
 
 
 @dataclass
@@ -46,27 +42,12 @@ class Decoded:
 
     def add(self, span: Span) -> None:
         """Take `span` if it can be kept."""
-        why = _fault(span)
+        why = fault(span)
         if why:
             self.rejected += 1
             self.why = why
         else:
-            span.attributes = kept(span.attributes)
-            for event in span.events:
-                event.attributes = kept(event.attributes)
             self.spans.append(span)
-
-
-def _fault(span: Span) -> str:
-    if len(span.trace_id) != 32 or not span.trace_id.strip("0"):
-        return "a trace id is not 16 bytes, or is all zero"
-    if len(span.span_id) != 16 or not span.span_id.strip("0"):
-        return "a span id is not 8 bytes, or is all zero"
-    if not EARLIEST_NS <= span.start_ns < LATEST_NS:
-        return "a start time lies outside the years 2000 to 2199"
-    if not 0 <= span.end_ns < LATEST_NS:
-        return "an end time lies outside the years 1970 to 2199"
-    return ""
 
 
 def traces(body: bytes, *, is_json: bool = False) -> Decoded:
@@ -76,7 +57,7 @@ def traces(body: bytes, *, is_json: bool = False) -> Decoded:
         Malformed: `body` is not such a request.
     """
     decoded = Decoded()
-    for span in spans_in(_parsed(body)) if is_json else _spans(body):
+    for span in map(_cleaned, spans_in(_parsed(body))) if is_json else _spans(body):
         decoded.add(span)
     return decoded
 
@@ -147,58 +128,28 @@ def _entries(parsed: dict[str, Any], *path: str) -> int:
 
 
 def _spans(body: bytes) -> Iterator[Span]:
-    request = ExportTraceServiceRequest()
-    _merge(request, body)
-    for each in request.resource_spans:
-        resource = kept(_attributes(each.resource.attributes))
-        for group in each.scope_spans:
-            for span in group.spans:
-                yield _span(span, resource, group.scope.name, group.scope.version)
+    bundle, view = Bundle(), View()
+    _merge(bundle, body)
+    _merge(view, body)
+    for of_resource, in_resource in zip(bundle.resource_spans, view.resource_spans, strict=True):
+        resource = resource_of(b"".join(of_resource.resource))
+        for of_scope, in_scope in zip(
+            of_resource.scope_spans, in_resource.scope_spans, strict=True
+        ):
+            scope = scope_of(b"".join(of_scope.scope))
+            read = settling.reading(scope)
+            for raw, viewed in zip(of_scope.spans, in_scope.spans, strict=True):
+                raws = viewed.attributes[:]
+                span = opened(raw, viewed, raws, resource, scope)
+                read(span, raw, viewed, raws)
+                yield span
 
 
-def _span(span: Any, resource: dict[str, Any], scope: str, scope_version: str) -> Span:
-    return Span(
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=_parent(span.parent_span_id),
-        name=span.name,
-        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
-        attributes=_attributes(span.attributes),
-        resource=resource,
-        scope=scope,
-        scope_version=scope_version,
-        status=STATUSES[span.status.code] if 0 <= span.status.code < len(STATUSES) else STATUSES[0],
-        status_message=span.status.message[:1024],
-        events=[
-            Event(event.name, event.time_unix_nano, _attributes(event.attributes))
-            for event in span.events
-        ],
-    )
-
-
-def _parent(raw: bytes) -> str:
-    return raw.hex() if len(raw) == 8 and any(raw) else ""
-
-
-def _attributes(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
-
-
-def _value(value: Any) -> Any:
-    return _READ[value.WhichOneof("value")](value)
-
-
-_READ: dict[str | None, Callable[[Any], Any]] = {
-    None: lambda value: None,
-    "string_value": lambda value: value.string_value,
-    "int_value": lambda value: value.int_value,
-    "double_value": lambda value: value.double_value,
-    "bool_value": lambda value: value.bool_value,
-    "bytes_value": lambda value: base64.b64encode(value.bytes_value).decode(),
-    "array_value": lambda value: [_value(each) for each in value.array_value.values],
-    "kvlist_value": lambda value: _attributes(value.kvlist_value.values),
-    # Profiles only: an index into a table that traces do not have.
-    "string_value_strindex": lambda value: None,
-}
+def _cleaned(span: Span) -> Span:
+    """A span out of JSON, as `opened` leaves one out of protobuf."""
+    span.attributes = kept(span.attributes)
+    if span.attributes.get(semconv.COST_ROLE) == UNJOINED:
+        span.attributes = before(span.attributes)
+    for event in span.events:
+        event.attributes = kept(event.attributes)
+    return span

@@ -7,7 +7,6 @@ work. A Bloom filter says which the ledger may have; its mistakes cost a query, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 
 from tollspan.collector.rows import span_of
 from tollspan.collector.stage import Remembered
@@ -45,16 +44,16 @@ class Recall:
         self._traces = _Filter()
         self._keys = _Filter()
         for trace_id in _all(ledger, "trace_id", "spans"):
-            if not self._traces.add(int(trace_id, 16)):
+            self._traces.add(trace_id)
+            if self._traces.is_full:
                 break
         for key in _all(ledger, "key", "span_links"):
-            if not self._keys.add(_number(key)):
+            self._keys.add(key)
+            if self._keys.is_full:
                 break
 
     def __call__(self, trace_ids: Sequence[str]) -> Remembered:
-        perhaps = [each for each in trace_ids if self._traces.may_have(int(each, 16))]
-        for trace_id in trace_ids:
-            self._traces.add(int(trace_id, 16))
+        perhaps = [each for each in trace_ids if self._traces.add(each)]
         if not perhaps:
             return Remembered()
         hops: dict[str, list[int]] = {}
@@ -65,42 +64,36 @@ class Recall:
 
     def linked(self, keys: Sequence[str]) -> list[str]:
         """Ids of the traces in which the ledger has one of `keys`."""
-        perhaps = [key for key in keys if self._keys.may_have(_number(key))]
-        for key in keys:
-            self._keys.add(_number(key))
+        perhaps = [key for key in keys if self._keys.add(key)]
         if not perhaps:
             return []
         return [row["trace_id"] for row in self._ledger.recall(LINKED, {"keys": perhaps})]
 
 
 class _Filter:
-    """A Bloom filter over numbers of 128 bits."""
+    """A Bloom filter over texts, for as long as this process lives: hashes are its own."""
 
     def __init__(self) -> None:
         self._bits = bytearray(BITS // 8)
         self._held = 0
 
-    def add(self, number: int) -> bool:
-        """False once it holds so many that asking it says nothing."""
+    def add(self, text: str) -> bool:
+        """Whether `text` may have been there before; from now on it is."""
         self._held += 1
-        for place in _places(number):
-            self._bits[place >> 3] |= 1 << (place & 7)
-        return self._held <= MOST_TRACES
+        number, bits, there = hash(text), self._bits, 1
+        place, step = number & BITS - 1, number >> 24 & BITS - 1 | 1
+        for _ in range(HASHES):
+            byte, bit = place >> 3, 1 << (place & 7)
+            if not bits[byte] & bit:
+                there = 0
+                bits[byte] |= bit
+            place = place + step & BITS - 1
+        return bool(there) or self.is_full
 
-    def may_have(self, number: int) -> bool:
-        return self._held > MOST_TRACES or all(
-            self._bits[place >> 3] & 1 << (place & 7) for place in _places(number)
-        )
-
-
-def _number(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=16).digest())
-
-
-def _places(number: int) -> Iterator[int]:
-    number ^= number >> 64
-    for each in range(HASHES):
-        yield (number >> 16 * each ^ number << 5 * each) % BITS
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds so many that asking it says nothing."""
+        return self._held > MOST_TRACES
 
 
 def _all(ledger: Ledger, column: str, table: str) -> Iterator[str]:

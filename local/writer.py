@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from tollspan.collector.receiver import Overloaded
-from tollspan.collector.rows import call_row, hop_rows, span_row
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Call, Stage
 from tollspan.guard import quietly
 
+from .blocks import call_block, hop_block, link_block, span_block
 from .ledger import Ledger, LedgerError
 
 __all__ = ["Writer"]
@@ -126,11 +126,14 @@ class Writer:
         spans = [span for batch in group for span in batch.spans]
         try:
             calls = self._stage.take(spans)
-            self._ledger.insert("spans", map(span_row, spans))
-            links = ({"key": key, "trace_id": trace_id} for key, trace_id in self._stage.keys)
-            self._ledger.insert("span_links", links)
-            self._ledger.insert("llm_hops", (row for call in calls for row in hop_rows(call)))
-            self._ledger.insert("llm_calls", map(call_row, calls))
+            for table, block in (
+                ("spans", span_block(spans)),
+                ("span_links", link_block([*self._stage.keys])),
+                ("llm_hops", hop_block(calls)),
+                ("llm_calls", call_block(calls) if calls else b""),
+            ):
+                if block:
+                    self._ledger.append(table, block)
         except BaseException:
             self._stage.forget({span.trace_id for span in spans})
             raise

@@ -283,7 +283,7 @@ def test_the_ledger_that_cannot_write_is_told_as_try_again(
     def broken(table: str, rows: object) -> None:
         raise LedgerError("no space left")
 
-    monkeypatch.setattr(stack.ledger, "insert", broken)
+    monkeypatch.setattr(stack.ledger, "append", broken)
     status, _, headers = post(stack, protobuf([owner(1)]))
     with pytest.raises(grpc.RpcError) as refused:
         call(stack, protobuf([owner(1)]))

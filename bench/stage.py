@@ -1,0 +1,246 @@
+"""`make bench-stage`: how many spans a second of CPU takes, through the stage's inner step and end to
+end into the embedded ledger.
+
+Everything is measured in one run: rounds in turn, each subject in a process of its own, requests
+made before the clock starts and never used twice, so that nothing is remembered but what a stage in
+service remembers. Figures are the best round, which the machine disturbed least; ratios are medians
+of the rounds' own. Results go to `bench/results/stage.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from bench import traffic
+from tollspan.collector.allocator import keep_pages, look_less_often
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+WARM_SPANS = 16_384
+GOALS = {"step": 150_000, "ratio_to_naive": 2.5, "others": 1_000_000, "ledger": 90_000}
+"""Spans per second of CPU, and how many times what the naive step does."""
+IN_FLIGHT = 64
+"""Requests that the ledger's writer has at once: as from a few dozen senders."""
+
+
+def step(spans: int) -> dict[str, float]:
+    """Calls of another instrumentation, 25 attributes each: cost and path appended."""
+    from tollspan.collector.enrich import enrich
+
+    return _timed(lambda body: enrich(body).body, traffic.calls, spans)
+
+
+def naive(spans: int) -> dict[str, float]:
+    """The same on generated classes."""
+    from bench.naive import enrich
+
+    return _timed(enrich, traffic.calls, spans)
+
+
+def others(spans: int) -> dict[str, float]:
+    """Spans that have nothing to do with models."""
+    from tollspan.collector.enrich import enrich
+
+    return _timed(lambda body: enrich(body).body, traffic.others, spans)
+
+
+def hostile(spans: int) -> dict[str, float]:
+    """Calls of which no two have anything in common: nothing can be remembered of them."""
+    from tollspan.collector.enrich import enrich
+
+    return _timed(lambda body: enrich(body).body, traffic.strangers, spans)
+
+
+def ledger(spans: int, *, without_spans: bool = False) -> dict[str, float]:
+    """From OTLP requests to committed rows of all tables, by all threads of the process."""
+    from tollspan.collector import wire
+    from tollspan.collector.foreign import normalised, settled
+    from tollspan.collector.stage import Stage
+    from tollspan.local.ledger import Ledger
+    from tollspan.local.recall import Recall
+    from tollspan.local.writer import Writer
+
+    class CallsOnly(Ledger):
+        def append(self, table: str, block: bytes) -> None:
+            if table != "spans":
+                super().append(table, block)
+
+    with tempfile.TemporaryDirectory() as folder:
+        opened = (CallsOnly if without_spans else Ledger)(Path(folder) / "ledger")
+        recall = Recall(opened)
+        stage = Stage(settled, normalised, recall, recall.linked)
+        writer = Writer(opened, stage, lambda calls: None)
+
+        def run(bodies: Iterable[bytes]) -> None:
+            waiting: list[Future[None]] = []
+            for body in bodies:
+                if len(waiting) >= IN_FLIGHT:
+                    waiting.pop(0).result()
+                waiting.append(writer.offer(wire.traces(body).spans))
+            for each in waiting:
+                each.result()
+
+        run(traffic.calls(WARM_SPANS, seed=7))
+        bodies = list(traffic.calls(spans))
+        before = time.process_time()
+        run(bodies)
+        took = time.process_time() - before
+        writer.stop()
+        (row,) = opened.query("SELECT count() AS calls FROM tollspan_calls")
+        opened.close()
+    made = len(bodies) * traffic.BATCH
+    if row["calls"] != made + WARM_SPANS:
+        raise SystemExit(f"{row['calls']} calls in the ledger, not {made + WARM_SPANS}")
+    return {"per_cpu_s": made / took, "rss_mb": _rss_mb()}
+
+
+def calls_only(spans: int) -> dict[str, float]:
+    """The same without the table of spans."""
+    return ledger(spans, without_spans=True)
+
+
+SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
+    "step": step,
+    "naive": naive,
+    "others": others,
+    "hostile": hostile,
+    "ledger": ledger,
+    "calls_only": calls_only,
+}
+LESS = {"naive": 4, "hostile": 8, "ledger": 2, "calls_only": 2}
+"""Takes so many times fewer spans: it is slower."""
+
+
+def _timed(
+    enrich: Callable[[bytes], bytes], made: Callable[..., Iterable[bytes]], spans: int
+) -> dict[str, float]:
+    for body in made(WARM_SPANS, seed=7):
+        enrich(body)
+    bodies = list(made(spans))
+    before = time.process_time()
+    for body in bodies:
+        enrich(body)
+    took = time.process_time() - before
+    return {"per_cpu_s": len(bodies) * traffic.BATCH / took, "rss_mb": _rss_mb()}
+
+
+def _rss_mb() -> float:
+    """The most memory that this process has had, requests made for it included."""
+    # getrusage would say what the process that started this one has had, if that was more.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def agree() -> None:
+    """The step and the naive step append the same to the same spans.
+
+    Raises:
+        SystemExit: they do not.
+    """
+    from bench import naive as slow
+    from tollspan import semconv
+    from tollspan.collector import wire
+    from tollspan.collector.enrich import enrich
+    from tollspan.collector.unjoined import before
+
+    def said(body: bytes) -> list[dict[str, Any]]:
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+        request = trace_service_pb2.ExportTraceServiceRequest.FromString(body)
+        (scope,) = request.resource_spans[0].scope_spans
+        return [
+            {pair.key: str(pair.value) for pair in span.attributes if pair.key != semconv.COST_ROLE}
+            for span in scope.spans
+        ]
+
+    for body in traffic.calls(WARM_SPANS, seed=3):
+        fast = enrich(body).body
+        if said(fast) != said(slow.enrich(body)):
+            raise SystemExit("the step and the naive step do not agree")
+        for one, two in zip(wire.traces(fast).spans, wire.traces(body).spans, strict=True):
+            if before(one.attributes) != two.attributes:
+                raise SystemExit("the step has changed what was there")
+
+
+def one(subject: str, spans: int) -> dict[str, float]:
+    """One round of `subject` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stage", "--subject", subject, "--spans", str(spans)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    if done.returncode:
+        raise SystemExit(f"{subject} failed:\n{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measured(spans: int, rounds: int) -> dict[str, Any]:
+    found: dict[str, list[dict[str, float]]] = {subject: [] for subject in SUBJECTS}
+    for number in range(rounds):
+        for subject in SUBJECTS:
+            found[subject].append(one(subject, max(spans // LESS.get(subject, 1), traffic.BATCH)))
+            rate = found[subject][-1]["per_cpu_s"]
+            print(f"round {number + 1}: {subject:11} {rate:12,.0f} spans per CPU-second")
+    ratios = [
+        fast["per_cpu_s"] / slow["per_cpu_s"]
+        for fast, slow in zip(found["step"], found["naive"], strict=True)
+    ]
+    return {
+        "unit": "spans per second of CPU, user and system, all threads",
+        "spans": spans,
+        "rounds": rounds,
+        "batch": traffic.BATCH,
+        "goals": GOALS,
+        **{subject: _summary(each) for subject, each in found.items()},
+        "ratio_to_naive": round(statistics.median(ratios), 2),
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
+    }
+
+
+def _summary(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
+    rates = [round(each["per_cpu_s"]) for each in rounds]
+    return {
+        "best": max(rates),
+        "median": round(statistics.median(rates)),
+        "rounds": rates,
+        "rss_mb": round(max(each["rss_mb"] for each in rounds)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.stage", description=__doc__)
+    parser.add_argument("--spans", type=int, default=131_072)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--subject", choices=SUBJECTS, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    keep_pages()
+    look_less_often()
+    if asked.subject:
+        print(json.dumps(SUBJECTS[asked.subject](asked.spans)))
+        return
+    agree()
+    found = measured(asked.spans, asked.rounds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "stage.json").write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

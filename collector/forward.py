@@ -1,0 +1,96 @@
+"""Sending on to the collector behind the stage, and what its refusals mean for our sender.
+
+What it says of a batch decides what we say: only what it calls malformed is malformed; whatever
+else goes wrong is told as a refusal that the sender tries again.
+https://opentelemetry.io/docs/specs/otlp/#failures
+"""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+from tollspan.config import OtlpExporter
+
+from .destination import BadDestination, Destination
+from .receiver import (
+    INVALID_ARGUMENT,
+    RESOURCE_EXHAUSTED,
+    UNIMPLEMENTED,
+    Malformed,
+    NotTaken,
+    Overloaded,
+    Refusal,
+    Unavailable,
+)
+
+__all__ = ["Forwarder", "forwarder", "refused_there"]
+
+LONGEST_WAIT_S = 60.0
+CONNECT_S = 1.0
+
+
+class Forwarder(Protocol):
+    """Sends bodies of OTLP requests on."""
+
+    def send(self, signal: str, body: bytes) -> Future[bytes]:
+        """Send a request of `signal` (`traces`, `metrics`, `logs`), as protobuf.
+
+        The future is the body of the answer, or raises a `Refusal`; it never waits longer than the
+        timeout that was asked for.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; what is being sent is not waited for."""
+        ...
+
+
+def forwarder(to: Destination, exporter: OtlpExporter, timeout_s: float) -> Forwarder:
+    """What sends to `to`, in its protocol.
+
+    Raises:
+        BadDestination: a certificate cannot be read, or the compression is unknown.
+    """
+    if exporter.compression not in ("", "none", "gzip"):
+        raise BadDestination(
+            f"OTEL_EXPORTER_OTLP_COMPRESSION={exporter.compression!r} is unknown: "
+            "write gzip or none"
+        )
+    for name in ("certificate", "client_certificate", "client_key"):
+        path = getattr(exporter, name)
+        if path and not Path(path).is_file():
+            raise BadDestination(
+                f"OTEL_EXPORTER_OTLP_{name.upper()} names no file: write the path of a PEM file"
+            )
+    if to.is_grpc:
+        from .forward_grpc import GrpcForwarder
+
+        return GrpcForwarder(to, exporter, timeout_s)
+    from .forward_http import HttpForwarder
+
+    return HttpForwarder(to, exporter, timeout_s)
+
+
+def refused_there(code: int, said: str, retry_after_s: float | None) -> Refusal:
+    """What we tell our sender when the collector behind us answered `code` of google.rpc."""
+    said = f"the collector behind the stage says: {said[:300]}"
+    if code == INVALID_ARGUMENT:
+        return Malformed(said)
+    if code == UNIMPLEMENTED:
+        return NotTaken(said)
+    wait_s = 1.0 if retry_after_s is None else min(max(retry_after_s, 0.05), LONGEST_WAIT_S)
+    if code == RESOURCE_EXHAUSTED:
+        return Overloaded(wait_s, said)
+    return Unavailable(said, wait_s)
+
+
+def answers(to: Destination) -> bool:
+    """Whether something takes connections there, asked now."""
+    try:
+        with socket.create_connection((to.host, to.port), CONNECT_S):
+            return True
+    except OSError:
+        return False

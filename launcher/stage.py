@@ -1,0 +1,157 @@
+"""`tollspan stage`: the OTLP stage as a process, between two collectors.
+
+Any number of them run side by side behind a collector's `load_balancing` exporter, which sends all
+spans of a trace to one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from tollspan import config
+
+if TYPE_CHECKING:
+    from tollspan.collector.destination import Destination
+
+    from .stage_process import StageProcess
+
+__all__ = ["DESCRIPTION", "EPILOG", "add_options", "stage"]
+
+DESCRIPTION = (
+    "Take OTLP from a collector, put price and path on the spans of LLM calls, send them on to the "
+    "collector behind, and tell it of each call as a log record for the ledger. A request is "
+    "answered once the collector behind has acknowledged both. Run any number, each with its own "
+    "ports, behind a collector's load_balancing exporter."
+)
+EPILOG = (
+    "SIGTERM takes nothing more, finishes what is in flight, and ends with exit code 0. "
+    "Windows, memory, mend and the rest are settings: docs/settings.md."
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `tollspan stage` on `parser`; each goes before its variable."""
+    parser.add_argument("--name", help="of this stage in its records (TOLLSPAN_STAGE_NAME)")
+    parser.add_argument("--host", help="address to bind (TOLLSPAN_HOST, 127.0.0.1)")
+    for option, what in (
+        ("--grpc-port", "OTLP/gRPC (TOLLSPAN_GRPC_PORT, 4317)"),
+        ("--http-port", "OTLP/HTTP (TOLLSPAN_HTTP_PORT, 4318)"),
+        ("--admin-port", "metrics and health (TOLLSPAN_ADMIN_PORT, 4320)"),
+    ):
+        parser.add_argument(option, type=_port, metavar="PORT", help=f"of {what}; 0: a free one")
+    parser.add_argument(
+        "--forward-to",
+        metavar="URL",
+        help="where to send on (TOLLSPAN_FORWARD_TO): grpc://host:4317 or http://host:4318",
+    )
+    parser.add_argument(
+        "--mend-once",
+        action="store_true",
+        help="fold again what two stages told of one trace (TOLLSPAN_CLICKHOUSE_URL), then end",
+    )
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: write a number from 0 to 65535")
+
+
+def stage(asked: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; the exit code is 0 even where the collector behind was gone.
+
+    Raises:
+        Refused: it cannot start; the message is a sentence.
+        BadDestination: likewise.
+        ModuleNotFoundError: the extra `tollspan[collector]` is not installed.
+    """
+    from tollspan.collector.allocator import keep_pages, look_less_often
+    from tollspan.collector.destination import destination
+
+    from .stage_process import Ports, StageProcess
+
+    settings, exporter = config.settings(), config.otlp_exporter()
+    url = asked.forward_to or settings.forward_to
+    to = destination(
+        url, exporter.protocol, named="--forward-to" if asked.forward_to else "TOLLSPAN_FORWARD_TO"
+    )
+    if asked.mend_once:
+        return _mend_once(to, settings, exporter)
+    keep_pages()
+    look_less_often()
+    ports = Ports(
+        settings.grpc_port if asked.grpc_port is None else asked.grpc_port,
+        settings.http_port if asked.http_port is None else asked.http_port,
+        settings.admin_port if asked.admin_port is None else asked.admin_port,
+    )
+    running = StageProcess(
+        to, settings, exporter, host=asked.host or settings.host, ports=ports, name=asked.name or ""
+    )
+    ended = threading.Event()
+    before = _on_signals(ended)
+    try:
+        running.start()
+        print(_greeting(running), flush=True)
+        while not ended.wait(1.0):  # in slices: a wait without end hides signals on some systems
+            pass
+        finished, left = running.drain()
+    finally:
+        running.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print(_farewell(running.name, finished, left), flush=True)
+    return 0
+
+
+def _mend_once(to: Destination, settings: config.Settings, exporter: config.OtlpExporter) -> int:
+    """Mend, print what was done, end.
+
+    Raises:
+        ClickHouseError: the ledger cannot be asked.
+        Refusal: the collector behind did not take the records.
+    """
+    from tollspan.collector.forward import forwarder
+
+    from .stage_mend import mend_of
+
+    send = forwarder(to, exporter, settings.forward_timeout_s)
+    try:
+        done = mend_of(settings, send, settings.stage_name or "once").run()
+    finally:
+        send.close()
+    print(f"mended {done.traces} traces with {done.records} records")
+    return 0
+
+
+def _greeting(running: StageProcess) -> str:
+    host = f"[{running.host}]" if ":" in running.host else running.host
+    return "\n".join(
+        [
+            f"tollspan stage {running.name} sends on to {running.to.address}",
+            f"  OTLP/gRPC  http://{host}:{running.ports.grpc}",
+            f"  OTLP/HTTP  http://{host}:{running.ports.http}",
+            f"  admin      http://{host}:{running.ports.admin}  (/metrics /healthz /readyz)",
+        ]
+    )
+
+
+def _farewell(name: str, finished: int, left: int) -> str:
+    unanswered = f", {left} were not answered in time and will be sent again" if left else ""
+    return f"tollspan stage {name} stopped: {finished} requests in flight were finished{unanswered}"
+
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+def _on_signals(ended: threading.Event) -> dict[int, Handler]:
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
