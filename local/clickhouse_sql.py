@@ -1,0 +1,89 @@
+"""Which statements a stranger may run on the ledger.
+
+`readonly = 1` is not enough. Measured on chdb-core 26.9, it refuses INSERT, DDL, SET and most table
+functions, and lets pass: the function `file`, which reads any file of this machine, also where it is
+only named (`APPLY file`, `arrayMap(file, …)`, a parameter of type Identifier); `INTO OUTFILE`, which
+writes one; KILL; table functions that fail for their arguments before they are refused; a second
+statement behind a semicolon.
+
+So the engine's own parser writes the statement anew (one statement, no comments, one way of
+quoting), that text is looked through word by word, and that text is what runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+__all__ = ["Forbidden", "Statement", "reading"]
+
+TOKENS = re.compile(
+    r"'(?:[^'\\]|\\.)*'|`(?P<quoted>(?:[^`\\]|\\.)*)`|(?P<word>[A-Za-z_]\w*)|(?P<sign>\S)",
+    re.DOTALL,
+)
+BEGINNINGS = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN")
+PLAIN_TABLE_FUNCTIONS = frozenset(
+    ("format", "generaterandom", "generateseries", "generate_series", "merge", "null", "numbers")
+    + ("numbers_mt", "primes", "values", "view", "zeros", "zeros_mt")
+)
+"""Table functions that touch nothing but their arguments and our tables."""
+
+
+class Forbidden(ValueError):
+    """The statement may not run here. The message says what of it, and what may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`sql` without its FORMAT; `form` is what that said, or ''. `streams`: blocks can be had singly."""
+
+    sql: str
+    form: str
+    streams: bool
+
+
+def reading(canonical: str, table_functions: Collection[str]) -> Statement:
+    """A statement as `formatQuerySingleLine` writes it, if all that it can do is read the ledger.
+
+    Args:
+        table_functions: names of all that the engine has, in any case.
+
+    Raises:
+        Forbidden: it can do something else.
+    """
+    tokens = list(_tokens(canonical))
+    begins = next((each.text.upper() for each in tokens if each.text != "("), "")
+    if begins not in BEGINNINGS:
+        raise Forbidden(f"{begins or 'nothing'} is not one of {', '.join(BEGINNINGS)}")
+    strange = {each.lower() for each in table_functions} - PLAIN_TABLE_FUNCTIONS
+    for token, following in zip(tokens, [*tokens[1:], _Token("", False, 0)], strict=True):
+        if not token.is_name:
+            continue
+        pair = f"{token.text} {following.text}".upper()
+        if pair in ("INTO OUTFILE", "PARALLEL WITH"):
+            raise Forbidden(f"{pair} is more than reading")
+        if pair == "IDENTIFIER }":
+            # Its value would be the name of anything, of a function too: arrayMap({f:Identifier}, …).
+            raise Forbidden("a parameter may be a value and not an Identifier")
+        name = token.text.lower()
+        if name == "file" or (following.text == "(" and name in strange):
+            raise Forbidden(f"{token.text} reaches beyond the ledger")
+    form = ""
+    if len(tokens) > 2 and tokens[-2].text.upper() == "FORMAT" and tokens[-1].is_name:
+        form = tokens[-1].text
+        canonical = canonical[: tokens[-2].at]
+    return Statement(canonical.strip(), form, begins in ("SELECT", "WITH"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    is_name: bool
+    at: int
+
+
+def _tokens(canonical: str) -> Iterator[_Token]:
+    for match in TOKENS.finditer(canonical):
+        name = match["word"] or match["quoted"]
+        yield _Token(name or match["sign"] or "'", name is not None, match.start())
