@@ -1,6 +1,9 @@
-"""Makes the pictures of the documentation again: runs the demo, opens its page, photographs it.
+"""Makes the pictures of the documentation again, light and dark.
 
-.venv/bin/python docs/pictures.py        # after `make venvs`; needs Chromium
+.venv/bin/python docs/pictures.py [calls] [boards]      # after `make venvs`; needs Chromium
+
+`calls`: the page and a trace, photographed while the demo runs. `boards`: every board and the page of
+budgets, over made-up days of a busy service that end now. Without an argument it makes all of them.
 """
 
 from __future__ import annotations
@@ -9,48 +12,124 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import board_data
+import board_pictures
 import browser
 
-SIZE = {"width": 1500, "height": 900}
+from tollspan.local import LocalStack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FOLDER = ROOT / "docs"
+SIZE = (1500, 900)
+TALL = (1500, 1300)
+THEMES: tuple[browser.Theme, ...] = ("light", "dark")
+BUDGETS = [
+    {"name": "everything", "limit_usd": "22", "owner": "Ada Lovelace", "contact": "#finance"},
+    {
+        "name": "checkout summary",
+        "filters": {"endpoint": "checkout.ai_summary"},
+        "period": "day",
+        "limit_usd": "2.1",
+        "owner": "Grace Hopper",
+        "contact": "#checkout",
+    },
+    {"name": "acme weekly", "filters": {"tenant": "acme"}, "period": "week", "limit_usd": "3.8"},
+    {"name": "team growth", "filters": {"tag.team": "growth"}, "limit_usd": "30"},
+    {"name": "staging", "filters": {"environment": "staging"}, "limit_usd": "25"},
+]
 
 
-def main() -> None:
-    """Write `docs/page-*.png`."""
-    demo = subprocess.Popen(
+def main(wanted: list[str]) -> None:
+    """Write `docs/page-*.png` and `docs/boards/*.png`."""
+    with browser.chromium() as chromium:
+        if not wanted or "calls" in wanted:
+            with demo() as url:
+                for theme in THEMES:
+                    calls(chromium, url, theme)
+        if not wanted or "boards" in wanted:
+            with busy() as (stack, trace):
+                for theme in THEMES:
+                    boards(chromium, stack.page_url, theme, trace)
+
+
+def calls(chromium: Browser, url: str, theme: browser.Theme) -> None:
+    """The list of calls and one trace."""
+    with browser.opened(chromium, url, theme=theme, size=SIZE) as watched:
+        page = watched.page
+        page.wait_for_selector(".row")
+        _settle(page)
+        page.screenshot(path=FOLDER / f"page-calls-{theme}.png")
+        page.goto(f"{url}/#/trace/{_interesting(url)['trace_id']}")
+        page.wait_for_selector(".wrow")
+        _settle(page)
+        page.screenshot(path=FOLDER / f"page-trace-{theme}.png")
+
+
+def boards(chromium: Browser, url: str, theme: browser.Theme, trace: str) -> None:
+    """The upper part of every board, and the page of budgets."""
+    with browser.opened(chromium, f"{url}/#/budgets", theme=theme, size=SIZE) as watched:
+        page = watched.page
+        page.get_by_text(BUDGETS[0]["name"]).first.wait_for()
+        _settle(page)
+        page.screenshot(path=FOLDER / f"page-budgets-{theme}.png")
+        page.set_viewport_size({"width": TALL[0], "height": TALL[1]})
+        for uid in board_data.boards():
+            more = f"&var-trace_id={trace}" if uid == "tollspan-trace" else ""
+            page.goto(f"{url}/#/boards/{uid}?from=now-24h&to=now{more}")
+            page.locator(f'[data-board="{uid}"]').wait_for()
+            page.locator(".panel.filled").first.wait_for()
+            browser.expect(page.locator('.panel[aria-busy="true"]')).to_have_count(0)
+            _settle(page)
+            name = uid.removeprefix("tollspan-")
+            board_pictures.whole(page, FOLDER / "boards" / f"{name}-{theme}.png")
+
+
+def _settle(page: Page) -> None:
+    page.wait_for_timeout(500)  # the bars have grown
+
+
+@contextmanager
+def demo() -> Iterator[str]:
+    """The demo's page, once it has made all its calls."""
+    process = subprocess.Popen(
         [ROOT / ".venv-demo/bin/tollspan", "demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     try:
-        url = _url(demo)
-        with browser.chromium() as chromium:
-            for theme in ("light", "dark"):
-                page = chromium.new_page(viewport=SIZE, color_scheme=theme, device_scale_factor=1)
-                page.goto(url)
-                page.wait_for_selector(".row")
-                page.wait_for_timeout(500)  # the bars have grown
-                page.screenshot(path=ROOT / f"docs/page-calls-{theme}.png")
-                page.goto(f"{url}/#/trace/{_interesting(url)['trace_id']}")
-                page.wait_for_selector(".wrow")
-                page.wait_for_timeout(500)
-                page.screenshot(path=ROOT / f"docs/page-trace-{theme}.png")
+        yield _url(process)
     finally:
-        demo.send_signal(signal.SIGINT)
-        demo.wait(60)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
 
 
-def _url(demo: subprocess.Popen[str]) -> str:
-    """Where the page is, once the demo has made all its calls."""
-    assert demo.stdout is not None
-    for line in demo.stdout:
+@contextmanager
+def busy() -> Iterator[tuple[LocalStack, str]]:
+    """The local stack with days of a busy service and a trace of them, all of it made up."""
+    found = board_data.demo(datetime.now(UTC))
+    with tempfile.TemporaryDirectory() as folder, LocalStack(folder) as stack:
+        board_data.fill(stack.ledger, found)
+        stack.ledger.insert("budgets", BUDGETS)
+        yield stack, found.calls[-1]["trace_id"]
+
+
+def _url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
         if "The page is at " in line:
             return line.split("The page is at ")[1].split(";")[0].strip()
     raise SystemExit("the demo ended without a page: run `make demo` to see why")
@@ -64,4 +143,4 @@ def _interesting(url: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from . import boards
+from .boards.budgets import BURN
+from .budget_sql import MOMENT
 from .sql import MODEL, known
 
 __all__ = ["RULES", "Rule", "text"]
@@ -51,6 +53,48 @@ class Rule:
 
 
 RULES = (
+    *(
+        Rule(
+            f"budget_{state}",
+            title,
+            f"""
+SELECT b.name AS budget, b.owner AS owner, b.contact AS contact, b.action AS action,
+       if(b.state = '{state}', b.ratio, 0) AS used
+FROM tollspan_budgets AS b
+""",
+            HOUR_S,
+            0,
+            "{{ $labels.budget }} has used {{ humanizePercentage $values.A.Value }} of its budget; "
+            "owner {{ $labels.owner }}, contact {{ $labels.contact }}{{ with $labels.action }}: {{ . }}"
+            "{{ end }}",
+            ("budgets", "How much of each budget is used?"),
+            wait=wait,
+            severity=severity,
+            team="finops",
+        )
+        for state, title, wait, severity in (
+            ("soft", "Budget: soft limit", "2m", "warning"),
+            ("hard", "Budget: hard limit", "0s", "critical"),
+        )
+    ),
+    Rule(
+        "budget_burn",
+        "Budget: used up within a day",
+        f"""{BURN}
+SELECT name AS budget, owner, contact,
+       if(unspent > 0 AND pace > 0, pace * least(24, dateDiff('second', {MOMENT}, end) / 3600) / toFloat64(unspent),
+          0) AS parts
+FROM paces
+""",
+        31 * DAY_S,
+        1,
+        "at its pace of the last hour and of the last six, {{ $labels.budget }} uses up "
+        '{{ printf "%.1f" $values.A.Value }} times what is left of its budget within a day, or until '
+        "its period ends; owner {{ $labels.owner }}, contact {{ $labels.contact }}",
+        ("budgets", "When does it run out?"),
+        wait="10m",
+        team="finops",
+    ),
     Rule(
         "spend_burn",
         "Spend runs away",

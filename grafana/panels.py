@@ -41,6 +41,10 @@ EXACT_USD = "prefix:$"
 SHARE = "percentunit"
 COUNT = "locale"
 AXIS_COUNT = "sishort"
+EMPTY_CELL = "–"
+
+BUCKETS = 60
+"""Of time: a bar of one pixel is a stroke that nobody can point at, a percentile of three calls none."""
 
 NEUTRAL = (("text", None),)
 Steps = Sequence[tuple[str, float | None]]
@@ -99,6 +103,8 @@ class Column:
     bar: bool = False
     steps: Steps = ()
     hidden: bool = False
+    nothing: str = ""
+    """What stands where there is no value; else what the panel says."""
 
     def properties(self) -> list[dashboard.DynamicConfigValue]:
         found: dict[str, Any] = {}
@@ -110,15 +116,22 @@ class Column:
             found["custom.width"] = self.width
         if self.link:
             found["links"] = [{"title": self.link[0], "url": self.link[1]}]
-        if self.bar:
-            found |= {"min": 0, "max": 1, "color": {"mode": "continuous-blues"}}
-            found["custom.cellOptions"] = {"type": "gauge", "mode": "basic"}
         if self.steps:
             found["thresholds"] = {"mode": "absolute", "steps": _steps(self.steps)}
             found["custom.cellOptions"] = {"type": "color-text"}
+        if self.bar:
+            mode = "thresholds" if self.steps else "continuous-blues"
+            found |= {"min": 0, "max": 1, "color": {"mode": mode}}
+            found["custom.cellOptions"] = {"type": "gauge", "mode": "basic"}
         if self.hidden:
             found["custom.hidden"] = True
-        return [dashboard.DynamicConfigValue(id_val=key, value=found[key]) for key in found]
+        if self.nothing:
+            found["noValue"] = self.nothing
+        return [_value(name, value) for name, value in found.items()]
+
+
+def _value(name: str, value: Any) -> dashboard.DynamicConfigValue:
+    return dashboard.DynamicConfigValue(id_val=name, value=value)
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,8 @@ class Panel:
     columns: Sequence[Column] = ()
     mappings: Sequence[dict[str, Any]] = ()
     datasource: str = "datasource"
+    points: int | None = None
+    """How many time buckets there are at most; else as many as the panel has pixels."""
 
     def sized(self, width: int, height: int) -> Panel:
         return replace(self, width=width, height=height)
@@ -175,8 +190,13 @@ class Panel:
         )
         defaults.mappings = list(self.mappings)  # type: ignore[arg-type]
         made = made.defaults(defaults)
+        if self.points is not None:
+            made = made.max_data_points(self.points)
         for query in self.queries:
             made = made.with_target(_Ready(query))
+        if self.kind == "table":
+            # Grafana writes the panel's text for nothing into every cell that has no value.
+            made = made.override_by_regexp("/.*/", [_value("noValue", EMPTY_CELL)])
         for column in self.columns:
             made = made.override_by_name(column.name, column.properties())
         return made
@@ -261,6 +281,7 @@ def bars(title: str, description: str, sql: str, **more: Any) -> Panel:
     query = [clickhouse(sql, "timeseries")]
     options = _legend(["sum"], "right")
     made = Panel("timeseries", title, description, query, 12, 8, options, STACKED, least=0)
+    made = replace(made, points=BUCKETS)
     return replace(made, **{"display_name": "${__field.labels.series}"} | more)
 
 
@@ -269,7 +290,7 @@ def lines(title: str, description: str, sql: str, **more: Any) -> Panel:
     query = [clickhouse(sql, "timeseries")]
     options = _legend([], "bottom")
     made = Panel("timeseries", title, description, query, 12, 8, options, LINES, least=0)
-    return replace(made, **more)
+    return replace(made, points=BUCKETS, **more)
 
 
 def metric_lines(
@@ -332,6 +353,7 @@ def states(title: str, description: str, sql: str, words: Sequence[tuple[int, st
         color="thresholds",
         display_name="${__field.labels.series}",
         mappings=[mapping],
+        points=BUCKETS,
     )
 
 

@@ -56,6 +56,7 @@ OTHERS = {
     "error": known("c.error_type"),
     "blamed": known("c.blame"),
     "blocked": known("c.blocked_by"),
+    "api_key": known("c.api_key"),
     "failed": "c.status IN ('error', 'blocked')",
     "limited": (
         "(c.error_type = '429' OR positionCaseInsensitive(c.error_type, 'ratelimit') > 0 "
@@ -84,6 +85,11 @@ PLAIN = [
     "derived_usd",
     "avoided_usd",
     "wasted_usd",
+    "cache_saved_usd",
+    "limit_requests",
+    "remaining_requests",
+    "limit_tokens",
+    "remaining_tokens",
     "service_tier",
     "time_to_first_chunk_s",
     "duration_s",

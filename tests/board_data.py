@@ -19,13 +19,12 @@ from typing import Any
 import page_data
 from page_data import Call
 
+from tollspan.local import expand
 from tollspan.local.ledger import READERS, Ledger, LedgerError
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # `grafana` is a folder of the project, not of the wheel
-
-from grafana import expand
 
 DAY = timedelta(days=1)
 TEXTS = [
@@ -59,6 +58,7 @@ TEXTS = [
     "blocked_by",
     "blame",
     "request_id",
+    "api_key",
 ]
 NUMBERS = [
     "streaming",
@@ -80,6 +80,11 @@ NUMBERS = [
     "model_swapped",
     "fallback",
     "cache_hit",
+    "cache_saved_usd",
+    "limit_requests",
+    "remaining_requests",
+    "limit_tokens",
+    "remaining_tokens",
 ]
 OF_CALL = ("endpoint", "tenant", "route", "data_mode", "environment", "service")
 """Columns of a hop that it has from its call."""
@@ -146,6 +151,12 @@ def demo(end: datetime) -> DataSet:
         }
         made = _incident(rand, number, moment, shape)
         made["trace_id"] = f"{number // 3 + 7:032x}"
+        if made["cost_usd"] is not None:
+            made["cache_saved_usd"] = page_data.cache_saved(model, made["cache_read_tokens"])
+        if made["provider"] == "openai" and made["status"] == "success":
+            left = max(0, 480 - number % 500)
+            made |= {"limit_requests": 500, "remaining_requests": left, "limit_tokens": 200_000}
+            made |= {"remaining_tokens": left * 390, "api_key": f"k{number % 2}"}
         if rand.random() < 0.5 and made["status"] == "success":
             made |= {"streaming": True}
             made["time_to_first_chunk_s"] = round(made["duration_s"] * 0.3, 3)
@@ -207,6 +218,12 @@ def all_failed(end: datetime) -> DataSet:
     return DataSet("everything failed", end, calls)
 
 
+def one_endpoint(end: datetime) -> DataSet:
+    """A hundred calls of one endpoint, all alike: nothing to compare with."""
+    calls = [page_data.call(70_000 + n, end - timedelta(minutes=14 * n + 1)) for n in range(100)]
+    return DataSet("one endpoint", end, calls)
+
+
 def hostile(end: datetime) -> DataSet:
     """Calls whose texts were written by somebody who does not mean well, and two more of the kind."""
     at = end - timedelta(hours=1)
@@ -233,12 +250,13 @@ COMMAS = "a,b) OR (1=1&var-tenant=acme"
 
 
 def data_sets() -> dict[str, DataSet]:
+    """Those that every statement runs on, by name; `board_pictures` has more."""
     first = datetime(2026, 5, 21, 12, tzinfo=UTC)
     made = [
-        build(first + timedelta(days=190 * place))
+        build(first - timedelta(days=190 * place))
         for place, build in enumerate((demo, one_call, all_failed, hostile))
     ]
-    empty = DataSet("empty", first + timedelta(days=190 * 5))
+    empty = DataSet("empty", first - timedelta(days=190 * 10))
     return {each.name: each for each in (*made, empty)}
 
 
@@ -278,6 +296,36 @@ def fill(ledger: Ledger, found: DataSet) -> None:
         by_table.setdefault(table, []).append(row)
     for table, lines in by_table.items():
         ledger.insert(table, lines)
+
+
+BUDGETS = [
+    {
+        "name": "everything",
+        "limit_usd": "20",
+        "owner": "ann",
+        "contact": "#finance",
+        "action": "stop",
+    },
+    {"name": "acme", "filters": {"tenant": "acme"}, "limit_usd": "5", "period": "week"},
+    {
+        "name": "growth: chat",
+        "filters": {"tag.team": "growth", "endpoint": "chat.reply"},
+        "limit_usd": "0.5",
+        "period": "day",
+        "owner": "bob",
+        "contact": "bob@example.com",
+    },
+    {"name": page_data.IMAGE, "filters": {"tenant": page_data.DROP}, "limit_usd": "1"},
+]
+
+
+def opened(folder: Path, sets: Iterable[DataSet]) -> Ledger:
+    """A ledger with the data sets and four budgets."""
+    made = Ledger(folder)
+    for each in sets:
+        fill(made, each)
+    made.insert("budgets", BUDGETS)
+    return made
 
 
 def boards() -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ import yaml
 from board_data import DataSet
 from page_data import Call
 
-from grafana import expand
+from tollspan.local import expand
 from tollspan.local.ledger import Ledger
 
 FOLDER = board_data.ROOT / "grafana"
@@ -123,7 +123,54 @@ def stalled(calls: Calls) -> None:
     calls.many(5, timedelta(minutes=15))
 
 
+def budget(calls: Calls) -> None:
+    """Two dollars an hour of `burns` for five days; `burnt` has had its share; `slow` takes its time."""
+    for hour in range(5 * 24):
+        age = hour * HOUR + timedelta(minutes=30)
+        calls.add(age, tenant="burns", cost_usd="2")
+        calls.add(age, tenant="burnt", cost_usd="2")
+        calls.add(age, tenant="slow", cost_usd="0.01")
+        calls.add(age, tenant="a peak of an hour", cost_usd="9" if hour == 0 else "0.001")
+        calls.add(age, tenant="tested", cost_usd="2", data_mode="test")
+
+
+BURNING = [
+    {
+        "name": name,
+        "filters": {"tenant": name},
+        "limit_usd": limit,
+        "owner": "ann",
+        "contact": "#fin",
+    }
+    for name, limit in (
+        ("burns", "264"),
+        ("burnt", "240"),
+        ("slow", "100"),
+        ("a peak of an hour", "100"),
+        ("tested", "264"),
+    )
+]
+
+
+def standing(state: str) -> Callable[[Calls], None]:
+    """What a budget of 10 USD is asked a moment after its calls, which cost 9 or 11."""
+
+    def add(calls: Calls) -> None:
+        calls.many(9 if state == "soft" else 11, timedelta(), tenant=f"{state} one", cost_usd="1")
+
+    return add
+
+
+STANDING = [
+    {"name": "most of it", "filters": {"tenant": "soft one"}, "limit_usd": "10", "owner": "ann"},
+    {"name": "all of it", "filters": {"tenant": "hard one"}, "limit_usd": "10", "action": "block"},
+    {"name": "nothing", "filters": {"tenant": "nobody"}, "limit_usd": "10"},
+    {"name": "ended", "filters": {"tenant": "hard one"}, "limit_usd": "1", "enabled": False},
+]
 SCENARIOS: dict[str, tuple[Callable[[Calls], None], Fired]] = {
+    "budget_soft": (standing("soft"), {("most of it", "ann", "", ""): 0.9}),
+    "budget_hard": (standing("hard"), {("all of it", "", "", "block"): 1.1}),
+    "budget_burn": (budget, {("burns", "ann", "#fin"): 2.0}),
     "spend_burn": (burn, {("runs away",): 15.0}),
     "spend_anomaly": (anomaly, {("unusual",): 9.0}),
     "unpriced_model": (unpriced, {("openai", "house-7b"): 3.0}),
@@ -135,6 +182,11 @@ SCENARIOS: dict[str, tuple[Callable[[Calls], None], Fired]] = {
 }
 FIRST = datetime(2024, 3, 20, 15, tzinfo=UTC)
 ENDS = {uid: FIRST + timedelta(days=60 * place) for place, uid in enumerate(SCENARIOS)}
+# Where a budget stands is a matter of now; a day is enough for every period.
+NOW = datetime.now(UTC)
+ENDS |= {"budget_soft": NOW, "budget_hard": NOW - timedelta(seconds=20)}
+# The fifteenth of a month, so that five days lie in its period and sixteen are left.
+ENDS["budget_burn"] = datetime(2023, 3, 15, 12, tzinfo=UTC)
 QUIET = FIRST + timedelta(days=60 * 20)
 """A moment with busy and healthy days before it: no rule fires."""
 
@@ -152,6 +204,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         healthy.made[-1] |= {"time_to_first_chunk_s": 0.4}
         healthy.made[-1] |= {"prompt_version": "v1" if minute > 9 * 60 else "v2"}
     board_data.fill(made, DataSet("healthy", QUIET, healthy.made))
+    made.insert("budgets", [*STANDING, *BURNING])
     yield made
     made.close()
 
@@ -185,6 +238,8 @@ def test_a_rule_fires_for_what_it_is_for_and_nothing_alike(ledger: Ledger, uid: 
 
 @pytest.mark.parametrize("uid", RULES)
 def test_no_rule_fires_on_healthy_days(ledger: Ledger, uid: str) -> None:
+    if uid in ("budget_soft", "budget_hard"):
+        return  # they ask the present alone, which has its scenario
     found, _ = evaluated(ledger, uid, QUIET)
 
     assert firing(uid, found) == {}
@@ -201,7 +256,9 @@ def test_a_rule_answers_with_one_number_and_else_texts(ledger: Ledger, uid: str)
 
 def test_where_nothing_was_ever_received_only_the_stalled_rule_speaks(ledger: Ledger) -> None:
     for uid, rule in RULES.items():
-        found, _ = evaluated(ledger, uid, FIRST - timedelta(days=300))
+        if uid.startswith("budget_"):
+            continue  # a budget is there, whoever calls
+        found, _ = evaluated(ledger, uid, FIRST - timedelta(days=700))
         assert found == {}
         assert rule["noDataState"] == ("Alerting" if uid == "ingest_stalled" else "OK")
 

@@ -9,7 +9,7 @@ import board_data
 import page_data
 import pytest
 
-from grafana import expand
+from tollspan.local import expand
 from tollspan.local.ledger import Ledger, LedgerError
 
 SETS = board_data.data_sets()
@@ -32,9 +32,7 @@ STATEMENTS = list({each.sql: each for each in board_data.statements()}.values())
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    made = Ledger(tmp_path_factory.mktemp("boards"))
-    for each in (HOSTILE, SETS["demo"]):
-        board_data.fill(made, each)
+    made = board_data.opened(tmp_path_factory.mktemp("boards"), (HOSTILE, SETS["demo"]))
     yield made
     made.close()
 

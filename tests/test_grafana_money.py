@@ -35,9 +35,7 @@ FIELDS: dict[str, Callable[[Call], Any]] = {
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    made = Ledger(tmp_path_factory.mktemp("boards"))
-    for each in SETS.values():
-        board_data.fill(made, each)
+    made = board_data.opened(tmp_path_factory.mktemp("boards"), SETS.values())
     yield made
     made.close()
 
@@ -225,8 +223,11 @@ def test_deploys_and_changes_of_route_are_marked_once(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("each", board_data.statements(), ids=lambda each: each.where)
 def test_where_nothing_is_priced_nothing_costs_zero(ledger: Ledger, each: Statement) -> None:
-    """Unknown is no value: everything failed, and nobody knows what it cost."""
-    if each.panel is None:
+    """Unknown is no value: everything failed, and nobody knows what it cost.
+
+    Of a budget the limit is known, and the calls without a price stand beside what was spent.
+    """
+    if each.panel is None or "budgets AS b" in each.sql:
         return
     rows = board_data.ask(ledger, each.sql, SETS["everything failed"])
     dollars = {

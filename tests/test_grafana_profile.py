@@ -24,11 +24,13 @@ UNITS = {
     "suffix:tok/s",
 }
 COLOR_MODES = {"palette-classic-by-name", "thresholds", "continuous-blues"}
-COLORS = {"text", "green", "orange", "red"}
+COLORS = {"text", "green", "orange", "red", "blue"}
 OVERRIDES = {
-    *("unit", "decimals", "links", "min", "max", "color", "thresholds"),
-    *("custom.width", "custom.cellOptions"),
+    *("unit", "decimals", "links", "min", "max", "color", "thresholds", "noValue"),
+    *("custom.width", "custom.cellOptions", "custom.hidden"),
 }
+TABLES = {"tollspan_calls", "tollspan_hops", "tollspan_budgets", "budgets"}
+EVERY_CELL = {"id": "byRegexp", "options": "/.*/"}
 VARIABLES = [
     *("datasource", "environment", "data_mode", "tenant", "team", "endpoint", "provider", "model"),
     *("prompt_version", "user"),
@@ -56,7 +58,8 @@ def test_a_panel_uses_nothing_but_the_profile(uid: str, panel: dict[str, Any]) -
     assert defaults["color"]["mode"] in COLOR_MODES
     assert not panel.get("transformations")
     for override in config["overrides"]:
-        assert override["matcher"]["id"] == "byName"
+        matcher = override["matcher"]
+        assert matcher["id"] == "byName" or matcher == EVERY_CELL
         for each in override["properties"]:
             assert each["id"] in OVERRIDES
             if each["id"] == "unit":
@@ -166,7 +169,7 @@ def test_a_link_leads_to_a_board_with_time_and_every_variable(
 
 
 @pytest.mark.parametrize("each", board_data.statements(), ids=lambda each: each.where)
-def test_a_statement_reads_the_two_views_and_takes_variables_in_one_form_only(
+def test_a_statement_reads_calls_hops_and_budgets_and_takes_variables_in_one_form_only(
     each: board_data.Statement,
 ) -> None:
     """`singlequote` lets a backslash through, a bare variable everything."""
@@ -174,7 +177,7 @@ def test_a_statement_reads_the_two_views_and_takes_variables_in_one_form_only(
     read = set(re.findall(r"(?:FROM|JOIN) (\w+)", sql)) - set(re.findall(r"(\w+) AS \(", sql))
     waterfall = each.where == "tollspan-trace | Spans | A"
 
-    assert read <= ({"spans"} if waterfall else {"tollspan_calls", "tollspan_hops"})
+    assert read <= ({"spans"} if waterfall else TABLES)
     without_conditions = re.sub(r", \$\w+\)", ")", sql)
     forms = re.findall(r"\$\{(\w+)(:\w+)?\}|\$(?!__)(\w+)", without_conditions)
     assert {form for name, form, bare in forms if name} <= {":queryparam"}
@@ -206,8 +209,24 @@ def test_every_question_has_its_panel() -> None:
 
     assert [int(number) for number, _, _ in lines] == list(range(1, 25))
     for number, board, titles in lines:
-        if board == "–":
-            assert int(number) == 8, "only budgets wait for their table"
-            continue
         there = {panel["title"] for panel in board_data.panels(BOARDS[f"tollspan-{board}"])}
         assert {title.strip() for title in titles.split(";")} <= there, number
+
+
+@pytest.mark.parametrize(("uid", "panel"), SHOWN)
+def test_a_cell_without_a_value_is_a_dash_and_not_a_sentence(
+    uid: str, panel: dict[str, Any]
+) -> None:
+    """Grafana writes a panel's text for nothing into every empty cell of a table."""
+    if panel["type"] != "table":
+        return
+    first = panel["fieldConfig"]["overrides"][0]
+
+    assert first["matcher"] == EVERY_CELL
+    assert first["properties"] == [{"id": "noValue", "value": "–"}]
+
+
+@pytest.mark.parametrize(("uid", "panel"), SHOWN)
+def test_bars_and_lines_have_time_buckets_that_can_be_seen(uid: str, panel: dict[str, Any]) -> None:
+    if panel["type"] in ("timeseries", "state-timeline") and "rawSql" in panel["targets"][0]:
+        assert panel["maxDataPoints"] == 60

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import board_data
+import board_pictures
 import pytest
 from board_data import Statement
 
@@ -31,12 +33,9 @@ STATES: dict[str, dict[str, Any]] = {
     "all": {},
     "one value": ONE,
     "two values, one with a quote": {
-        name: [*value, "O'Brien \\' --"] if isinstance(value, list) else "O'Brien \\' --"
-        for name, value in ONE.items()
+        name: [*ONE[name], "O'Brien \\' --"] for name in ("tenant", "endpoint", "model")
     },
-    "values that nobody has": {
-        name: ["nobody"] if isinstance(value, list) else "nobody" for name, value in ONE.items()
-    },
+    "a tenant that nobody has, empty text boxes": {"tenant": ["nobody"], "user": ""},
 }
 NUMBER = re.compile(r"^(Nullable\()?(U?Int|Float|Decimal)")
 TEXT = re.compile(r"^(LowCardinality\()?(Nullable\()?String")
@@ -44,9 +43,7 @@ TEXT = re.compile(r"^(LowCardinality\()?(Nullable\()?String")
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    made = Ledger(tmp_path_factory.mktemp("boards"))
-    for each in SETS.values():
-        board_data.fill(made, each)
+    made = board_data.opened(tmp_path_factory.mktemp("boards"), SETS.values())
     yield made
     made.close()
 
@@ -136,13 +133,37 @@ def test_what_a_panel_says_of_a_column_has_that_column(
     assert each.panel is not None
     types = columns[each.sql]
     for override in each.panel["fieldConfig"]["overrides"]:
-        assert override["matcher"]["options"] in types
+        assert override["matcher"]["options"] in (*types, "/.*/")
         for named in re.findall(r"__data\.fields\.(\w+)", str(override)):
             assert named in types
     for option in each.panel["options"].get("sortBy", []):
         assert option["displayName"] in types
     for named in re.findall(r"__field\.labels\.(\w+)", str(each.panel["fieldConfig"]["defaults"])):
         assert TEXT.match(types[named])
+
+
+@pytest.mark.slow
+def test_two_hundred_endpoints_and_five_thousand_tenants_stay_readable(
+    tmp_path_factory: pytest.TempPathFactory, ledger: Ledger
+) -> None:
+    """The biggest are named, the rest is one line; no panel has more than somebody can look through."""
+    found = board_pictures.many_names(SETS["demo"].end - timedelta(days=4000))
+    board_data.fill(ledger, found)
+    sent = [board_data.expanded(each.sql, found, {}, 900) for each in DISTINCT]
+    answers = board_data.ask_all(ledger, sent)
+    series: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    for each, answer in zip(DISTINCT, answers, strict=True):
+        assert not isinstance(answer, LedgerError), each.where
+        if each.format == 0 and answer and "series" in answer[0]:
+            series[each.where] = len({row["series"] for row in answer})
+        elif each.format == 1:
+            rows[each.where] = len(answer)
+
+    assert max(series.values()) <= 12 and len(series) > 12
+    assert {where: n for where, n in rows.items() if n > 200 and "| $" not in where} == {}
+    assert {where: n for where, n in rows.items() if n > 500} == {}
+    assert rows["tollspan-attribution | Top tenants | A"] == 21, "twenty and all others"
 
 
 def test_menus_offer_what_calls_have_and_a_dash_for_what_nobody_stated(ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..board import Board
-from . import attribution, hops, overview, quality, reliability, trace, versions
+from . import attribution, budgets, hops, overview, quality, reliability, trace, versions
 
 __all__ = ["BOARDS", "number_of", "texts"]
 
@@ -11,6 +11,7 @@ BOARDS: tuple[Board, ...] = (
     overview.BOARD,
     attribution.BOARD,
     versions.BOARD,
+    budgets.BOARD,
     reliability.BOARD,
     hops.BOARD,
     trace.BOARD,

@@ -46,27 +46,31 @@ def top(what: str, kind: str, target: str, width: int = 24) -> Panel:
         target: uid of the board on which one value opens.
     """
     statement = f"""
-, biggest AS (
-  SELECT {what} FROM calls WHERE current GROUP BY {what}
-  ORDER BY sum(cost_usd) DESC NULLS LAST, count() DESC, {what} LIMIT 20
+, each AS (
+  SELECT {what} AS one, sumIf(cost_usd, current) AS usd, sumIf(cost_usd, NOT current) AS usd_before,
+         countIf(current) AS n, countIf(cost_usd IS NOT NULL AND current) AS priced,
+         countIf(cost_usd IS NOT NULL AND NOT current) AS priced_before,
+         sumIf(tokens, current) AS t, countIf(failed AND current) AS failing,
+         quantileStateIf(0.95)(duration_s, current) AS slow
+  FROM calls GROUP BY one
+), placed AS (
+  SELECT *, row_number() OVER (ORDER BY n = 0, usd DESC NULLS LAST, n DESC, one) <= 20 AND n > 0 AS big
+  FROM each
 ), named AS (
-  SELECT if({what} IN (SELECT {what} FROM biggest), {what}, '(all others)') AS one,
-         current, cost_usd, tokens, failed AS failing, duration_s
-  FROM calls
+  SELECT if(big, one, '(all others)') AS name, sum(usd) AS spend, sum(usd_before) AS spend_before,
+         sum(n) AS calls, sum(priced) AS n_priced, sum(priced_before) AS n_priced_before,
+         sum(t) AS tokens_of, sum(failing) AS failures, quantileMerge(0.95)(slow) AS slowest
+  FROM placed GROUP BY name
 )
-SELECT one AS {what}, sumIf(cost_usd, current) AS spend,
-       toFloat64(spend) / nullIf((SELECT toFloat64(sumIf(cost_usd, current)) FROM calls), 0) AS share,
-       countIf(current) AS calls,
-       toFloat64(spend) / nullIf(countIf(cost_usd IS NOT NULL AND current), 0) AS per_call,
-       per_call / nullIf(toFloat64(sumIf(cost_usd, NOT current))
-           / nullIf(countIf(cost_usd IS NOT NULL AND NOT current), 0), 0) - 1 AS per_call_change,
-       sumIf(tokens, current) / nullIf(calls, 0) AS tokens_per_call,
-       countIf(failing AND current) / nullIf(calls, 0) AS failed,
-       if(calls < 20, NULL, quantileIf(0.95)(duration_s, current)) AS p95
-FROM named
-GROUP BY one
-HAVING calls > 0
-ORDER BY one = '(all others)', spend DESC NULLS LAST, calls DESC, one
+SELECT name AS {what}, spend,
+       toFloat64(spend) / nullIf(sum(toFloat64(spend)) OVER (), 0) AS share, calls,
+       toFloat64(spend) / nullIf(n_priced, 0) AS per_call,
+       per_call / nullIf(toFloat64(spend_before) / nullIf(n_priced_before, 0), 0) - 1
+           AS per_call_change,
+       tokens_of / calls AS tokens_per_call, failures / calls AS failed,
+       if(calls < 20, NULL, slowest) AS p95
+FROM named WHERE calls > 0
+ORDER BY name = '(all others)', spend DESC NULLS LAST, calls DESC, name
 """
     return table(
         f"Top {kind}",
@@ -186,11 +190,13 @@ FROM calls GROUP BY time ORDER BY time
 )
 CACHING = number(
     "Does caching help?",
-    "Share of the input tokens of the range that the provider read from its cache; share of the "
-    "calls that a gateway's cache answered; US dollars which those would have cost.",
+    "Share of the input tokens of the range that the provider read from its cache, and what that saved "
+    "against the price of uncached input, writing to the cache counted; share of the calls that a "
+    "gateway's cache answered, and what those would have cost.",
     calls(
         """
 SELECT sum(cache_read_tokens) / nullIf(sum(input_tokens), 0) AS tokens_cached,
+       sum(cache_saved_usd) AS saved,
        countIf(cache_hit) / nullIf(count(), 0) AS calls_cached, sum(avoided_usd) AS avoided
 FROM calls
 """
@@ -199,8 +205,33 @@ FROM calls
     no_value="none known",
     columns=[
         Column("tokens_cached", SHARE, 1),
+        Column("saved", USD),
         Column("calls_cached", SHARE, 1),
         Column("avoided", USD),
+    ],
+)
+SAVED = table(
+    "What does prompt caching save?",
+    "By endpoint and model: share of the input tokens of the range that were read from the provider's "
+    "cache, and US dollars saved against the price of uncached input; below zero where writing to the "
+    "cache cost more than reading from it saved.",
+    calls(
+        """
+SELECT endpoint, model, countIf(cache_read_tokens > 0 OR cache_write_tokens > 0) AS calls,
+       sum(cache_read_tokens) / nullIf(sum(input_tokens), 0) AS tokens_cached,
+       sum(cache_saved_usd) AS saved,
+       toFloat64(saved) / nullIf(toFloat64(sum(cost_usd)) + toFloat64(saved), 0) AS of_full_price
+FROM calls WHERE cache_read_tokens > 0 OR cache_write_tokens > 0
+GROUP BY endpoint, model ORDER BY saved DESC NULLS LAST, endpoint, model LIMIT 20
+"""
+    ),
+    no_value="no prompt caching in range",
+    columns=[
+        Column("endpoint", link=("Versions", link("versions", endpoint=VALUE))),
+        Column("calls", COUNT, width=90),
+        Column("tokens_cached", SHARE, 1, width=140, bar=True),
+        Column("saved", USD, width=120),
+        Column("of_full_price", SHARE, 1, width=120),
     ],
 )
 
@@ -230,6 +261,7 @@ BOARD = Board(
                 ),
                 TOKENS,
                 top("model", "models", "attribution"),
+                SAVED,
             ],
         ),
         Row("Which calls?", [ACTION, DEAREST]),

@@ -19,7 +19,7 @@ from ..panels import (
     table,
 )
 from ..sql import calls, hops
-from .versions import switches
+from .routes import BEFORE_AFTER, CHANGES, SWITCHES
 
 VALUE = "${__value.raw:percentencode}"
 NAMED = "${__field.labels.series}"
@@ -55,7 +55,7 @@ ATTEMPTS = number(
     "Attempts per call",
     "Requests of the SDK, and requests that reached a model as far as known, per call of the range.",
     calls("SELECT avg(app_attempts) AS sdk, avg(upstream_attempts) AS upstream FROM calls"),
-    columns=[Column("sdk", COUNT, 2), Column("upstream", COUNT, 2)],
+    columns=[Column("sdk", COUNT, 2), Column("upstream", COUNT, 2, nothing="not known")],
 )
 CACHED = number(
     "Answered by a cache",
@@ -63,7 +63,7 @@ CACHED = number(
     calls(
         "SELECT countIf(cache_hit) / nullIf(count(), 0) AS share, sum(avoided_usd) AS saved FROM calls"
     ),
-    columns=[Column("share", SHARE, 1), Column("saved", USD)],
+    columns=[Column("share", SHARE, 1), Column("saved", USD, nothing="nothing known")],
 )
 STOPPED = number(
     "Stopped on the way",
@@ -234,71 +234,6 @@ GROUP BY role, hop, route ORDER BY calls DESC, role, name, route LIMIT 50
 )
 
 
-def by_route(measure: str, condition: str = "1") -> str:
-    return calls(
-        f"""
-, biggest AS (SELECT route FROM calls GROUP BY route ORDER BY count() DESC, route LIMIT 6)
-SELECT $__timeInterval(at) AS time,
-       if(route IN (SELECT route FROM biggest), route, '(all others)') AS series, {measure}
-FROM calls WHERE {condition} GROUP BY time, series ORDER BY time, series
-"""
-    )
-
-
-CHANGES = [
-    bars(
-        "Calls by route",
-        "Calls of each time bucket, the six most used routes of the range apart.",
-        by_route("count() AS calls"),
-        unit=AXIS_COUNT,
-    ),
-    lines(
-        "Cost per call by route",
-        "US dollars per priced call of each time bucket, the six most used routes of the range.",
-        by_route("toFloat64(sum(cost_usd)) / count() AS usd", "cost_usd IS NOT NULL"),
-        unit=USD,
-        display_name=NAMED,
-        no_value="none priced",
-    ),
-    lines(
-        "Attempts per call by route",
-        "Requests that reached a model per call of each time bucket, the six most used routes.",
-        by_route("avg(upstream_attempts) AS attempts", "upstream_attempts IS NOT NULL"),
-        unit="none",
-        display_name=NAMED,
-        no_value="no attempts known",
-    ),
-    lines(
-        "Duration by route",
-        "Middle of the calls of each time bucket, the six most used routes of the range.",
-        by_route("quantile(0.5)(duration_s) AS p50", "duration_s IS NOT NULL"),
-        unit="s",
-        display_name=NAMED,
-    ),
-]
-BEFORE_AFTER = table(
-    "Before and after a change of route",
-    "Each endpoint's routes of the range in the order of their first calls: cost, attempts, duration "
-    "and model mix of one against the one before.",
-    calls(
-        """
-SELECT endpoint, route, min(at) AS first_call, max(at) AS last_call, count() AS calls,
-       toFloat64(sum(cost_usd)) / nullIf(countIf(cost_usd IS NOT NULL), 0) AS per_call,
-       avg(upstream_attempts) AS attempts_per_call, quantile(0.5)(duration_s) AS p50,
-       arrayStringConcat(topK(3)(model), ', ') AS models
-FROM calls GROUP BY endpoint, route
-ORDER BY endpoint, first_call DESC, route LIMIT 100
-"""
-    ),
-    columns=[
-        Column("endpoint", link=("Only this one", link("hops", endpoint=VALUE))),
-        Column("calls", COUNT, width=90),
-        Column("per_call", EXACT_USD, width=110),
-        Column("attempts_per_call", COUNT, 2, width=140),
-        Column("p50", "s", width=90),
-    ],
-)
-
 BOARD = Board(
     "hops",
     "Hops",
@@ -313,5 +248,5 @@ BOARD = Board(
         Row("Is a backend down? Who is to blame?", [BACKENDS, BLAME, GUARDS.sized(12, 8)]),
         Row("What did a change of route do?", [*CHANGES, BEFORE_AFTER]),
     ],
-    annotations=[("Routes", "blue", switches("route", 5))],
+    annotations=[SWITCHES],
 )

@@ -25,7 +25,7 @@ FROM calls
     no_value="none priced",
     columns=[
         Column("spend", USD, link=("Who spends", link("attribution"))),
-        Column("change", SHARE, 1),
+        Column("change", SHARE, 1, nothing="nothing before"),
     ],
 )
 PROJECTION = number(
@@ -65,7 +65,7 @@ FROM calls
         "both",
     ),
     no_value="none priced",
-    columns=[Column("per_call", USD), Column("change", SHARE, 1)],
+    columns=[Column("per_call", USD), Column("change", SHARE, 1, nothing="nothing before")],
 )
 CALLS = number(
     "Calls",
@@ -78,7 +78,7 @@ FROM calls
 """,
         "both",
     ),
-    columns=[Column("calls", COUNT), Column("change", SHARE, 1)],
+    columns=[Column("calls", COUNT), Column("change", SHARE, 1, nothing="nothing before")],
 )
 FAILED = number(
     "Failed",
@@ -101,7 +101,7 @@ FROM calls
     no_value="none known",
     columns=[
         Column("wasted", USD, link=("What for", link("reliability"))),
-        Column("share", SHARE, 1),
+        Column("share", SHARE, 1, nothing="–"),
     ],
 )
 
@@ -164,9 +164,11 @@ LIMIT 20
         Column(
             "model", link=("This model", link("attribution", model="${__value.raw:percentencode}"))
         ),
+        *[Column(name, EXACT_USD, width=120) for name in ["before", "now"]],
+        # With a sign in front of the dollar.
         *[
-            Column(name, EXACT_USD, width=120)
-            for name in ["change", "before", "now", "more_calls", "longer_calls", "dearer_tokens"]
+            Column(name, USD, width=120)
+            for name in ["change", "more_calls", "longer_calls", "dearer_tokens"]
         ],
     ],
 )

@@ -209,6 +209,76 @@ PIPELINE = [
     ),
 ]
 
+
+def stage(name: str, by: str = "") -> str:
+    """Rate of a counter of `tollspan stage` (collector/counters.py), all stages together."""
+    return f"sum{f' by ({by})' if by else ''} (rate(tollspan_stage_{name}_total[$__rate_interval]))"
+
+
+NO_STAGE = "no stage is scraped"
+STAGES = [
+    metric_lines(
+        "Spans through the stages",
+        "Spans per second that came in, that the collectors behind acknowledged, and that cost was "
+        "added to.",
+        [
+            (stage("received_spans"), "received"),
+            (stage("forwarded_spans"), "acknowledged"),
+            (stage("priced_spans"), "priced"),
+        ],
+        unit="cps",
+        no_value=NO_STAGE,
+    ),
+    metric_lines(
+        "Spans that stages did not take or not finish",
+        "Spans per second that were refused, so that their senders come again; that were left out, as "
+        "their senders were told; that no record can be made of; and that were told without the rest "
+        "of their trace, by why.",
+        [
+            (stage("refused_spans", "reason"), "refused: {{reason}}"),
+            (stage("rejected_spans", "reason"), "left out: {{reason}}"),
+            (stage("unusable_spans"), "unusable"),
+            (stage("shed_spans", "reason"), "shed: {{reason}}"),
+        ],
+        unit="cps",
+        no_value=NO_STAGE,
+    ),
+    metric_lines(
+        "How far behind is a stage?",
+        "Age of the oldest request that each stage has not answered.",
+        [("max by (instance) (tollspan_stage_lag_seconds)", "{{instance}}")],
+        unit="s",
+        no_value=NO_STAGE,
+    ),
+    metric_lines(
+        "Overload",
+        "What each stage leaves out to keep up: 0 nothing, 1 paths, 2 costs as well, 3 requests are "
+        "refused.",
+        [("max by (instance) (tollspan_stage_overload_level)", "{{instance}}")],
+        unit="none",
+        no_value=NO_STAGE,
+    ),
+    metric_lines(
+        "Records of calls",
+        "Calls per second that stages told for the first time, and that they corrected when more of "
+        "their trace came in.",
+        [(stage("records", "kind"), "{{kind}}")],
+        unit="cps",
+        no_value=NO_STAGE,
+    ),
+    metric_lines(
+        "Traces in hand",
+        "Traces within their window in all stages, and those that two stages told of and that wait to "
+        "be folded again.",
+        [
+            ("sum(tollspan_stage_traces_held)", "held"),
+            ("sum(tollspan_stage_suspect_traces)", "to be mended"),
+        ],
+        unit=AXIS_COUNT,
+        no_value=NO_STAGE,
+    ),
+]
+
 BOARD = Board(
     "quality",
     "Pipeline and data quality",
@@ -222,6 +292,7 @@ BOARD = Board(
         Row("Is it attributed?", [UNTAGGED]),
         Row("Does it arrive?", [ARRIVING.sized(24, 8)]),
         Row("Is telemetry lost on the way? (needs Prometheus)", PIPELINE, collapsed=True),
+        Row("Do the stages keep up? (needs Prometheus)", STAGES, collapsed=True),
     ],
     metrics=True,
 )

@@ -20,6 +20,7 @@ from ..panels import (
 )
 from ..sql import calls
 from . import trust
+from .limits import HEADROOM, LEFT
 
 VALUE = "${__value.raw:percentencode}"
 NO_STREAM = "no streamed calls in range"
@@ -44,7 +45,7 @@ FROM calls
 """
     ),
     no_value="none known",
-    columns=[Column("wasted", USD), Column("share", SHARE, 1)],
+    columns=[Column("wasted", USD), Column("share", SHARE, 1, nothing="–")],
 )
 CUT_OFF = number(
     "Cut off",
@@ -52,7 +53,7 @@ CUT_OFF = number(
     "and perhaps of no use.",
     calls("SELECT countIf(cut_off) AS calls, sumIf(cost_usd, cut_off) AS cost FROM calls"),
     no_value="none priced",
-    columns=[Column("calls", COUNT), Column("cost", USD)],
+    columns=[Column("calls", COUNT), Column("cost", USD, nothing="–")],
 )
 LIMITED = number(
     "Refused by rate limits",
@@ -70,7 +71,7 @@ SELECT quantile(0.5)(duration_s) AS p50, if(count() < 20, NULL, quantile(0.95)(d
 FROM calls
 """
     ),
-    columns=[Column("p50", "s"), Column("p95", "s")],
+    columns=[Column("p50", "s"), Column("p95", "s", nothing="too few")],
 )
 FIRST_CHUNK = number(
     "First chunk",
@@ -83,7 +84,7 @@ FROM calls WHERE time_to_first_chunk_s IS NOT NULL
 """
     ),
     no_value=NO_STREAM,
-    columns=[Column("p50", "s"), Column("p95", "s")],
+    columns=[Column("p50", "s"), Column("p95", "s", nothing="too few")],
 )
 ERROR_CLASSES = bars(
     "Failed calls by class",
@@ -142,25 +143,6 @@ ORDER BY calls DESC, tenant, endpoint, user LIMIT 50
         Column("tenant", link=("Only this one", link("reliability", tenant=VALUE))),
         Column("calls", COUNT, width=90),
         Column("trace_id", link=("Open trace", link("trace", trace_id=VALUE))),
-    ],
-)
-HEADROOM = table(
-    "How near are the rate limits?",
-    "Calls of the range that a provider refused for its limits, by the model that was asked for. The headroom "
-    "that answers state is not in the ledger yet.",
-    calls(
-        """
-SELECT provider, requested AS model, countIf(limited) AS refused, count() AS calls, refused / calls AS share,
-       sum(greatest(coalesce(app_attempts, 1), 1)) / count() AS attempts_per_call
-FROM calls GROUP BY provider, requested ORDER BY refused DESC, calls DESC, provider, requested LIMIT 30
-"""
-    ),
-    width=12,
-    columns=[
-        Column("refused", COUNT, width=90),
-        Column("calls", COUNT, width=90),
-        Column("share", SHARE, 1, width=90, steps=ANY_IS_BAD),
-        Column("attempts_per_call", COUNT, 2, width=140),
     ],
 )
 WASTE = bars(
@@ -267,7 +249,7 @@ SELECT at AS time, duration_s AS duration FROM picked ORDER BY time
                 SPEED,
             ],
         ),
-        Row("Does it fail, and why?", [ERROR_CLASSES, HEADROOM, FAILURES]),
+        Row("Does it fail, and why?", [ERROR_CLASSES, LEFT, HEADROOM, FAILURES]),
         Row("What is the money that bought nothing?", [WASTE, WASTERS]),
         Row("Who is kept out?", [REFUSED.sized(24, 8)]),
         trust.ROW,

@@ -9,6 +9,8 @@ from ..panels import COUNT, EXACT_USD, USD, Column, number, table, traces
 
 ID = "decodeURLComponent(substring('${trace_id:queryparam}', 14))"
 """The trace that was chosen; all of a trace is shown, whatever the filters of other boards say."""
+CHOSEN = "'${trace_id:queryparam}' != 'var-trace_id=' AND %s = " + ID
+"""The condition that a column is it. Without a choice nothing is read: no index knows an empty id."""
 
 SUMS = number(
     "This trace",
@@ -16,7 +18,7 @@ SUMS = number(
     f"""
 SELECT sum(c.cost_usd) AS cost, count() AS calls, sum(c.input_tokens) AS input_tokens,
        sum(c.output_tokens) AS output_tokens
-FROM tollspan_calls AS c WHERE c.trace_id = {ID}
+FROM tollspan_calls AS c WHERE {CHOSEN % "c.trace_id"}
 """,
     width=24,
     no_value="not known",
@@ -40,7 +42,7 @@ SELECT s.trace_id AS traceID, s.span_id AS spanID, s.parent_id AS parentSpanID,
            AS serviceTags,
        if(s.status = 'error', 2, 0) AS statusCode
 FROM spans AS s FINAL
-WHERE s.trace_id = {ID}
+WHERE {CHOSEN % "s.trace_id"}
 ORDER BY startTime, spanID LIMIT 5000
 """,
 )
@@ -53,8 +55,8 @@ SELECT c.time AS time, c.operation AS operation, c.endpoint AS endpoint,
        c.request_model AS requested, c.served_model AS served, c.input_tokens AS input_tokens,
        c.output_tokens AS output_tokens, c.cost_usd AS cost, c.cost_grade AS grade,
        c.app_attempts AS attempts, c.duration_s AS duration, c.status AS status,
-       c.error_type AS error, c.blame AS blame
-FROM tollspan_calls AS c WHERE c.trace_id = {ID} ORDER BY c.call_id LIMIT 1000
+       c.error_type AS error, c.blame AS blame, c.told_by AS told_by
+FROM tollspan_calls AS c WHERE {CHOSEN % "c.trace_id"} ORDER BY c.call_id LIMIT 1000
 """,
     columns=[
         Column("input_tokens", COUNT, width=110),
@@ -70,7 +72,7 @@ HOPS = table(
 SELECT h.time AS time, h.route AS route, h.hop_index AS place, h.role AS role, h.name AS name,
        h.provider AS provider, h.model AS model, h.evidence AS evidence,
        h.overhead_ms AS overhead, h.status AS status
-FROM tollspan_hops AS h WHERE h.trace_id = {ID} ORDER BY h.call_id, h.hop_index LIMIT 1000
+FROM tollspan_hops AS h WHERE {CHOSEN % "h.trace_id"} ORDER BY h.call_id, h.hop_index LIMIT 1000
 """,
     no_value="no hops known",
     columns=[Column("overhead", "ms", width=100)],

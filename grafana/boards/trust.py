@@ -27,13 +27,14 @@ ROW = Row(
             "Share of the spend in the range that is a lower bound or an estimate, not billed or derived.",
             calls(
                 """
-SELECT toFloat64(sumIf(cost_usd, grade IN ('lower_bound', 'estimated')))
+SELECT coalesce(toFloat64(sumIf(cost_usd, grade IN ('lower_bound', 'estimated'))), 0)
     / nullIf(toFloat64(sum(cost_usd)), 0) AS share
 FROM calls
 """
             ),
             width=6,
             height=3,
+            no_value="none priced",
             columns=[Column("share", SHARE, 1, link=QUALITY)],
         ),
         number(

@@ -19,23 +19,30 @@ from ..panels import (
 from ..sql import calls
 from . import trust
 
-__all__ = ["BOARD", "DEPLOYS", "switches"]
+__all__ = ["BOARD", "DEPLOYS", "steps", "switches"]
 
 
-def switches(column: str, least: int) -> str:
-    """When the usual value of `column` changed at an endpoint, back as well as forth.
+WATCHED = 20
+"""Endpoints, the most called ones, whose changes are marked: more marks than that hide the chart."""
+
+
+def steps(column: str, least: int) -> str:
+    """Table expressions up to `steps`: the usual value of `column` at an endpoint, bucket by bucket.
 
     Usual is what two thirds of the calls of a time bucket had, in two buckets side by side or in the
-    last one, so that a canary is no change; a bucket is a 48th of the range. Buckets with fewer
-    than `least` calls say nothing.
+    last one, so that a canary is no change; a bucket is a 48th of the range, and says nothing with
+    fewer than `least` calls. A row of `steps` has `now` and the `last` usual value before it.
     """
-    return calls(
-        f"""
+    return f"""
 , (SELECT greatest(30, intDiv(dateDiff('second', $__fromTime, $__toTime), 48))) AS width
-, counted AS (
+, watched AS (
+  SELECT endpoint FROM calls WHERE endpoint != '-' GROUP BY endpoint
+  ORDER BY count() DESC, endpoint LIMIT {WATCHED}
+), counted AS (
   SELECT toDateTime(intDiv(toUnixTimestamp(at), width) * width, 'UTC') AS bucket,
          endpoint, {column} AS one, count() AS n
-  FROM calls WHERE {column} != '-' AND endpoint != '-' GROUP BY bucket, endpoint, one
+  FROM calls WHERE {column} != '-' AND endpoint IN (SELECT endpoint FROM watched)
+  GROUP BY bucket, endpoint, one
 ), usual AS (
   SELECT bucket, endpoint, argMax(one, n) AS now
   FROM counted GROUP BY bucket, endpoint HAVING sum(n) >= {least} AND max(n) * 3 >= sum(n) * 2
@@ -49,14 +56,20 @@ def switches(column: str, least: int) -> str:
          lagInFrame(now) OVER (PARTITION BY endpoint ORDER BY bucket
                                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS last
   FROM beside WHERE now = previous OR now = next OR next = ''
-)
+)"""
+
+
+def switches(column: str, least: int) -> str:
+    """When the usual value of `column` changed at an endpoint, back as well as forth: see `steps`."""
+    return calls(
+        f"""{steps(column, least)}
 SELECT bucket AS time, concat(endpoint, ': ', last, ' → ', now) AS text, endpoint AS tags
 FROM steps WHERE last != '' AND last != now ORDER BY bucket, endpoint LIMIT 100
 """
     )
 
 
-DEPLOYS = ("Prompt versions", "purple", switches("prompt_version", 1))
+DEPLOYS = ("Prompt versions", "purple", switches("prompt_version", 3))
 
 COMPARED = table(
     "Each version against the one before",
@@ -157,7 +170,7 @@ BOARD = Board(
                         "SELECT countIf(prompt_version != '-') / nullIf(count(), 0) AS share FROM calls"
                     ),
                     width=6,
-                    height=3,
+                    height=4,
                     columns=[Column("share", SHARE, 1)],
                 ),
                 number(
@@ -168,7 +181,7 @@ BOARD = Board(
                         "AS versions FROM calls"
                     ),
                     width=6,
-                    height=3,
+                    height=4,
                     columns=[Column("versions", COUNT)],
                 ),
                 number(
@@ -183,9 +196,9 @@ FROM calls
 """
                     ),
                     width=12,
-                    height=3,
+                    height=4,
                     no_value="none priced",
-                    columns=[Column("stated", USD), Column("not_stated", USD)],
+                    columns=[Column("stated", USD), Column("not_stated", USD, nothing="nothing")],
                 ),
             ],
         ),

@@ -32,8 +32,12 @@ class Unexpanded(ValueError):
     """A macro or a variable is left, or a form of a variable that boards may not use."""
 
 
-def browser(sql: str, values: Values) -> str:
-    """`sql` as the browser sends it: without `$__conditionalAll` and without variables."""
+def browser(sql: str, values: Values, unescaped: str = UNESCAPED) -> str:
+    """`sql` as the browser sends it: without `$__conditionalAll` and without variables.
+
+    `unescaped`: signs of values that are left as they are. Without any, a value that names a macro
+    is a value and nothing else; the statement means the same.
+    """
     while (at := sql.rfind(CONDITIONAL)) != -1:
         arguments = _arguments(sql[at + len(CONDITIONAL) - 1 :])
         if len(arguments) != 2:
@@ -42,7 +46,7 @@ def browser(sql: str, values: Values) -> str:
         text = value if isinstance(value, str) else ",".join(value)
         condition = "1=1" if text in ("", "$__all") else arguments[0]
         sql = sql.replace(f"{CONDITIONAL}{arguments[0]},{arguments[1]})", condition, 1)
-    return VARIABLE.sub(lambda found: _value(found, values), sql)
+    return VARIABLE.sub(lambda found: _value(found, values, unescaped), sql)
 
 
 def _arguments(text: str) -> list[str]:
@@ -59,7 +63,7 @@ def _arguments(text: str) -> list[str]:
     return found
 
 
-def _value(found: re.Match[str], values: Values) -> str:
+def _value(found: re.Match[str], values: Values, unescaped: str) -> str:
     name, form = found[1] or found[3], found[2]
     if name not in values:
         return found[0]
@@ -67,7 +71,7 @@ def _value(found: re.Match[str], values: Values) -> str:
         raise Unexpanded(f"{found[0]}: variables stand in statements as :queryparam alone")
     value = values[name]
     each = [value] if isinstance(value, str) else value
-    return "&".join(f"var-{name}={quote(one, safe=UNESCAPED)}" for one in each)
+    return "&".join(f"var-{name}={quote(one, safe=unescaped)}" for one in each)
 
 
 def server(sql: str, start: int, end: int, interval_s: int) -> str:
