@@ -10,6 +10,11 @@ from tollspan import __version__
 from tollspan.config import ConfigError, reload, settings
 from tollspan.local.command import add_options
 
+from . import stage
+from .calls import add_options as add_calls_options
+from .reprice import add_options as add_reprice_options
+from .top import add_options as add_top_options
+
 __all__ = ["main"]
 
 
@@ -41,8 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _REFUSALS = (
     ("tollspan.launcher.run", "CannotRun"),
     ("tollspan.launcher._litellm", "GatewayFailed"),
+    ("tollspan.launcher.asking", "NotAnswered"),
     ("tollspan.processors.pricefile", "PriceFileError"),
     ("tollspan.local.refused", "Refused"),
+    ("tollspan.collector.destination", "BadDestination"),
+    ("tollspan.collector.clickhouse", "ClickHouseError"),
+    ("tollspan.collector.receiver", "Refusal"),
 )
 """Errors whose message is a sentence for whoever typed the command."""
 
@@ -80,6 +89,23 @@ def _parser() -> argparse.ArgumentParser:
     add_options(up)
     up.set_defaults(act=_up, extra="local")
 
+    top = commands.add_parser("top", help="who spends most, live in the terminal")
+    add_top_options(top)
+    top.set_defaults(act=_top)
+
+    calls = commands.add_parser("calls", help="recent calls in the terminal, or as they come in")
+    add_calls_options(calls)
+    calls.set_defaults(act=_calls)
+
+    staged = commands.add_parser(
+        "stage",
+        help="price and join spans between two collectors",
+        description=stage.DESCRIPTION,
+        epilog=stage.EPILOG,
+    )
+    stage.add_options(staged)
+    staged.set_defaults(act=_stage, extra="collector")
+
     run = commands.add_parser(
         "run", help="start a program with everything patched", usage="tollspan run -- PROGRAM ..."
     )
@@ -90,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     prices.add_argument("model", metavar="MODEL", help="e.g. gpt-4o-mini, or openai/gpt-4o-mini")
     prices.add_argument("--provider", metavar="P", default="", help="e.g. azure.ai.openai")
     prices.set_defaults(act=_prices)
+
+    repriced = commands.add_parser(
+        "reprice", help="price history again; shows the difference first"
+    )
+    add_reprice_options(repriced)
+    repriced.set_defaults(act=_reprice, extra="collector")
 
     doctor = commands.add_parser("doctor", help="what is patched, exported, doubled, lost")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
@@ -117,6 +149,30 @@ def _up(options: argparse.Namespace) -> int:
     from tollspan.local.command import serve
 
     return serve(options)
+
+
+def _reprice(options: argparse.Namespace) -> int:
+    _check_price_file()
+    from .reprice import reprice
+
+    return reprice(options)
+
+
+def _stage(options: argparse.Namespace) -> int:
+    _check_price_file()
+    return stage.stage(options)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from .top import top
+
+    return top(options)
+
+
+def _calls(options: argparse.Namespace) -> int:
+    from .calls import calls
+
+    return calls(options)
 
 
 def _run(options: argparse.Namespace) -> int:

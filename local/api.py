@@ -21,9 +21,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from . import queries
+from .boards_api import board_routes
+from .budget_rows import budgets
+from .demo_data import DemoData
 from .ledger import Busy, Ledger, LedgerError
 from .live import Live
 from .queries import BadFilter, Filters
+from .ranking import ranking
+from .reprice_api import reprice_route
+from .status import in_force
 from .trace import trace
 
 __all__ = ["PAGE", "api"]
@@ -32,6 +38,7 @@ PAGE = Path(__file__).parent / "page"
 """Files of the web page, beside this one in a checkout and in a wheel alike."""
 
 PAGE_CALLS = 50
+TOP_LINES = 20
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NO_STORE = {"cache-control": "no-store"}
 ALLOWED_FILES = (".html", ".js", ".css", ".svg")
@@ -40,11 +47,15 @@ Status = Callable[[], dict[str, Any]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api(ledger: Ledger, live: Live, status: Status) -> Starlette:
-    """The application. `status` gives what `/api/status` answers; it may ask the ledger."""
+def api(ledger: Ledger, live: Live, status: Status, demo: DemoData) -> Starlette:
+    """The application. `status` gives what `/api/status` answers; it may ask the ledger.
+
+    Only `/api/demo` and `/api/reprice` change anything; that no other site's page asks them is the
+    gate's to see to.
+    """
 
     async def calls(request: Request) -> Response:
-        found, limit = _filters(request), _limit(request)
+        found, limit = _filters(request), _limit(request, PAGE_CALLS)
         page, following = await run_in_threadpool(queries.calls, ledger, found, limit)
         return _json({"calls": page, "next": following})
 
@@ -57,6 +68,23 @@ def api(ledger: Ledger, live: Live, status: Status) -> Starlette:
 
     async def summary(request: Request) -> Response:
         return _json(await run_in_threadpool(queries.summary, ledger, _filters(request)))
+
+    async def top(request: Request) -> Response:
+        asked = request.query_params
+        by, sort = asked.get("by") or "endpoint", asked.get("sort") or "cost"
+        found = _filters(request, "by", "sort")
+        limit = _limit(request, TOP_LINES)
+        return _json(await run_in_threadpool(ranking, ledger, found, by, sort, limit))
+
+    async def limits(request: Request) -> Response:
+        return _json({"budgets": await run_in_threadpool(budgets, ledger)})
+
+    async def settings(request: Request) -> Response:
+        return _json({"settings": in_force()})
+
+    async def sample(request: Request) -> Response:
+        act = {"POST": demo.load, "DELETE": demo.remove}.get(request.method, demo.calls)
+        return _json({"calls": await run_in_threadpool(act)})
 
     async def menus(request: Request) -> Response:
         return _json(await run_in_threadpool(queries.menus, ledger))
@@ -85,8 +113,14 @@ def api(ledger: Ledger, live: Live, status: Status) -> Starlette:
             Route("/api/summary", summary),
             Route("/api/filters", menus),
             Route("/api/traces/{trace_id}", one_trace),
+            Route("/api/top", top),
+            Route("/api/budgets", limits),
+            Route("/api/settings", settings),
+            Route("/api/demo", sample, methods=["GET", "POST", "DELETE"]),
+            reprice_route(ledger, live.tell_gone),
             Route("/api/status", state),
             Route("/api/live", feed),
+            *board_routes(ledger),
             Route("/api/{rest:path}", unknown),
             Mount("/", _Page(directory=PAGE, html=True)),
         ],
@@ -110,12 +144,14 @@ class _Page(StaticFiles):
         return response
 
 
-def _filters(request: Request) -> Filters:
-    return queries.filters(request.query_params.multi_items())
+def _filters(request: Request, *others: str) -> Filters:
+    """The filters of the address; the names of `others` in it are none."""
+    asked = request.query_params.multi_items()
+    return queries.filters((name, value) for name, value in asked if name not in others)
 
 
-def _limit(request: Request) -> int:
-    asked = request.query_params.get("limit") or str(PAGE_CALLS)
+def _limit(request: Request, usual: int) -> int:
+    asked = request.query_params.get("limit") or str(usual)
     if not (asked.isascii() and asked.isdigit() and len(asked) < 6 and int(asked)):
         raise BadFilter(f"limit is not a number from 1 to {queries.MOST_CALLS}")
     return min(int(asked), queries.MOST_CALLS)

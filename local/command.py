@@ -51,8 +51,12 @@ def serve(asked: argparse.Namespace) -> int:
         PriceFileError: the price file of the settings cannot be used.
         ModuleNotFoundError: the extra `tollspan[local]` is not installed.
     """
+    from tollspan.collector.allocator import keep_pages, look_less_often
+
     from .server import LocalStack
 
+    keep_pages()
+    look_less_often()
     settings = config.settings()
     if settings.prices:
         load(settings.prices)
@@ -62,13 +66,18 @@ def serve(asked: argparse.Namespace) -> int:
         ui_port=settings.ui_port if asked.port is None else asked.port,
         grpc_port=settings.grpc_port if asked.grpc_port is None else asked.grpc_port,
         http_port=settings.http_port if asked.http_port is None else asked.http_port,
+        clickhouse_port=settings.clickhouse_port or None
+        if asked.clickhouse_port is None
+        else asked.clickhouse_port,
         token=settings.token,
     )
     ended = threading.Event()
     before = _on_signals(ended)
     try:
         stack.start()
-        for line in _greeting(stack.urls, stack.data_dir, bool(settings.token)):
+        for line in _greeting(
+            stack.urls, stack.data_dir, bool(settings.token), stack.clickhouse_url
+        ):
             print(line)
         sys.stdout.flush()
         while not ended.wait(1.0):  # in slices: a wait without end hides signals on some systems
@@ -87,6 +96,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         (("--port", "--ui-port"), "the page (TOLLSPAN_UI_PORT, 4319)"),
         (("--grpc-port",), "OTLP/gRPC (TOLLSPAN_GRPC_PORT, 4317)"),
         (("--http-port",), "OTLP/HTTP (TOLLSPAN_HTTP_PORT, 4318)"),
+        (("--clickhouse-port",), "ClickHouse's HTTP, to read (TOLLSPAN_CLICKHOUSE_PORT, none)"),
     ):
         parser.add_argument(*names, type=_port, metavar="PORT", help=f"of {what}; 0: a free one")
     parser.add_argument(
@@ -103,12 +113,15 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: write a number from 0 to 65535")
 
 
-def _greeting(urls: dict[str, str], data_dir: Path, with_token: bool) -> list[str]:
+def _greeting(
+    urls: dict[str, str], data_dir: Path, with_token: bool, clickhouse: str = ""
+) -> list[str]:
     asked = "/?token=…  (the value of TOLLSPAN_TOKEN)" if with_token else ""
     return [
         f"tollspan is up: {urls['page']}{asked}",
         f"  OTLP/gRPC  {urls['grpc']}",
         f"  OTLP/HTTP  {urls['http']}",
+        *([f"  ClickHouse {clickhouse}  (to read only)"] if clickhouse else []),
         f"  data       {data_dir}",
         "",
         "Send it the calls of your program:",

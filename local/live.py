@@ -36,6 +36,16 @@ class Live:
             page.ids.update(dict.fromkeys(ids))
             page.wake.set()
 
+    def tell_gone(self) -> None:
+        """Calls were taken out: pages read the list anew."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell_gone)
+
+    def _tell_gone(self) -> None:
+        for page in self._pages:
+            page.gone = True
+            page.wake.set()
+
     def close(self) -> None:
         """End every stream, so that the server can stop."""
         self._closed = True
@@ -56,6 +66,9 @@ class Live:
                     continue
                 page.wake.clear()
                 ids, page.ids = list(page.ids), {}
+                if page.gone:
+                    page.gone = False
+                    yield "event: gone\ndata: {}\n\n"
                 if ids:
                     data = {"ids": ids[-MOST_IDS:], "calls": len(ids)}
                     yield f"event: calls\ndata: {json.dumps(data)}\n\n"
@@ -64,8 +77,9 @@ class Live:
 
 
 class _Page:
-    __slots__ = ("__weakref__", "ids", "wake")
+    __slots__ = ("__weakref__", "gone", "ids", "wake")
 
     def __init__(self) -> None:
+        self.gone = False
         self.ids: dict[str, None] = {}
         self.wake = asyncio.Event()

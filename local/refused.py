@@ -8,6 +8,7 @@ OPTIONS = {
     "TOLLSPAN_UI_PORT": "--port",
     "TOLLSPAN_GRPC_PORT": "--grpc-port",
     "TOLLSPAN_HTTP_PORT": "--http-port",
+    "TOLLSPAN_ADMIN_PORT": "--admin-port",
 }
 
 

@@ -16,13 +16,18 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.kept import Kept
 from tollspan.collector.otlp_grpc import GrpcReceiver, PortInUse
 from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.receiver import Received
 from tollspan.collector.stage import Call, Stage
+from tollspan.config import settings
 
-from . import status
+from . import budgets, status
 from .api import PAGE, api
+from .arrivals import Arrivals
+from .clickhouse_http import clickhouse_http
+from .demo_data import DemoData, is_demo
 from .gate import Gate, is_loopback
 from .ledger import Ledger
 from .live import Live
@@ -55,6 +60,7 @@ class LocalStack:
         ui_port: int = 0,
         grpc_port: int = 0,
         http_port: int = 0,
+        clickhouse_port: int | None = None,
         token: str = "",
     ) -> None:
         self._temporary = (
@@ -63,8 +69,10 @@ class LocalStack:
         self.data_dir = Path(self._temporary.name if self._temporary else data_dir or "")
         self.host = host
         self.ui_port, self.grpc_port, self.http_port = ui_port, grpc_port, http_port
+        self.clickhouse_port = clickhouse_port
         self._token = token
         self.received = Received()
+        self.arrivals = Arrivals()
         self._llm_spans = 0
         self._started = datetime.now(UTC)
         self._stopping: list[Any] = []
@@ -88,19 +96,30 @@ class LocalStack:
     def _start(self) -> None:
         page = self._bound(self.ui_port, "TOLLSPAN_UI_PORT")
         http = self._bound(self.http_port, "TOLLSPAN_HTTP_PORT")
+        sql = None
+        if self.clickhouse_port is not None:
+            sql = self._bound(self.clickhouse_port, "TOLLSPAN_CLICKHOUSE_PORT", "127.0.0.1")
+            self.clickhouse_port = sql.getsockname()[1]
         self.ui_port, self.http_port = page.getsockname()[1], http.getsockname()[1]
+        wanted = settings().budgets
+        found = budgets.read(wanted) if wanted else []
         self.ledger = Ledger(self.data_dir)
         self._stopping.append(self.ledger.close)
+        if wanted:
+            budgets.keep(self.ledger, found)
         loop = asyncio.new_event_loop()
         self.live = Live(loop)
         recall = Recall(self.ledger)
         self.stage = Stage(settled, normalised, recall, recall.linked)
         self.writer = Writer(self.ledger, self.stage, self._committed)
         self._stopping.append(self.writer.stop)
-        self._serve(loop, page, http)
+        self._serve(loop, page, http, sql)
         try:
             receiver = GrpcReceiver(
-                self.writer, self.received, host=self.host, port=self.grpc_port, token=self._token
+                self.arrivals.at_intake(Kept(self.writer, self.received)),
+                host=self.host,
+                port=self.grpc_port,
+                token=self._token,
             )
         except PortInUse as error:
             raise PortTaken(self.grpc_port, "TOLLSPAN_GRPC_PORT") from error
@@ -108,35 +127,48 @@ class LocalStack:
         self._stopping.append(receiver.stop)
         self.grpc_port = receiver.port
 
-    def _bound(self, port: int, setting: str) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+    def _bound(self, port: int, setting: str, host: str = "") -> socket.socket:
+        host = host or self.host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)
         # A connection of an earlier run that still lingers is no reason not to start.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._stopping.append(bound.close)
         try:
-            bound.bind((self.host, port))
+            bound.bind((host, port))
             bound.listen(128)
         except OSError as error:
             raise PortTaken(port, setting) from error
         return bound
 
     def _serve(
-        self, loop: asyncio.AbstractEventLoop, page: socket.socket, http: socket.socket
+        self,
+        loop: asyncio.AbstractEventLoop,
+        page: socket.socket,
+        http: socket.socket,
+        sql: socket.socket | None,
     ) -> None:
         open_paths = {*PAGE_FILES, *(f"/{file.name}" for file in PAGE.iterdir())}
-        pages = api(self.ledger, self.live, self.status)
-        receiver = http_receiver(self.writer, self.received)
+        self.demo = DemoData(self.ledger, self.writer, self.live.tell_gone)
+        pages = api(self.ledger, self.live, self.status, self.demo)
+        receiver = http_receiver(Kept(self.writer, self.received))
+        gate = Gate(pages, token=self._token, hosts={self.host}, open_paths=open_paths)
+        door = Gate(receiver, token=self._token, hosts={self.host}, asks_host=False)
         servers = [
-            _Server(Gate(pages, token=self._token, hosts={self.host}, open_paths=open_paths)),
-            _Server(Gate(receiver, token=self._token, hosts={self.host}, asks_host=False)),
+            _Server(self.arrivals.at_page(gate), self.arrivals.protocol("otlp_on_page")),
+            _Server(self.arrivals.at_receiver(door), self.arrivals.protocol("grpc_on_http")),
         ]
+        sockets = [page, http]
+        if sql is not None:
+            reader = Gate(clickhouse_http(self.data_dir, token=self._token))
+            servers.append(_Server(reader, self.arrivals.protocol("grpc_on_http")))
+            sockets.append(sql)
         ready = threading.Event()
 
         async def serving() -> None:
             tasks = [
                 asyncio.ensure_future(server.serve([bound]))
-                for server, bound in zip(servers, (page, http), strict=True)
+                for server, bound in zip(servers, sockets, strict=True)
             ]
             while not all(server.started for server in servers):
                 await asyncio.sleep(0.005)
@@ -199,6 +231,11 @@ class LocalStack:
         return self._url(self.http_port)
 
     @property
+    def clickhouse_url(self) -> str:
+        """Where the ledger is read over ClickHouse's HTTP interface; '' where it is not."""
+        return f"http://127.0.0.1:{self.clickhouse_port}" if self.clickhouse_port else ""
+
+    @property
     def urls(self) -> dict[str, str]:
         """`{page, grpc, http}`."""
         return {"page": self.page_url, "grpc": self.grpc_endpoint, "http": self.http_endpoint}
@@ -223,22 +260,28 @@ class LocalStack:
             "spans_rejected": self.received.rejected,
             "llm_spans": self._llm_spans,
             "failed_commits": self.writer.failed_commits,
+            "metrics_received": self.received.metrics,
+            "logs_received": self.received.logs,
+            "refused": self.arrivals.told(self.urls),
+            "with_token": bool(self._token),
+            "demo_calls": self.demo.calls(),
             **status.counts(self.ledger),
             "python_snippet": status.snippet(self.grpc_endpoint),
         }
 
     def _committed(self, calls: Sequence[Call]) -> None:
-        self._llm_spans += len(calls)
+        self._llm_spans += sum(not is_demo(call.span.trace_id) for call in calls)
         self.live.tell(call.call_id for call in calls)
 
 
 class _Server(uvicorn.Server):
     """Signals belong to whoever runs the stack."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=protocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from tollspan.config import Settings, settings
 
 from .ledger import Ledger
 from .queries import UNPRICED
 
-__all__ = ["counts", "snippet", "tollspan_version"]
+__all__ = ["counts", "in_force", "snippet", "tollspan_version"]
 
 COUNTS = f"""
 SELECT count() AS calls, countIf(cost_usd IS NOT NULL) AS priced_calls,
@@ -42,6 +45,34 @@ def snippet(grpc_endpoint: str) -> str:
         f'import os; os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "{grpc_endpoint}"\n'
         "import tollspan.auto"
     )
+
+
+def in_force() -> list[dict[str, Any]]:
+    """The settings of this process: `{variable, value, default, set, doc}`; secrets are not told."""
+    found, usual = settings(), Settings()
+    told = []
+    for each in fields(Settings):
+        value, default = getattr(found, each.name), getattr(usual, each.name)
+        secret = not each.repr
+        told.append(
+            {
+                "variable": each.metadata["env"],
+                "value": ("(set)" if value else "") if secret else _written(value),
+                "default": _written(default),
+                "set": value != default,
+                "doc": each.metadata["doc"],
+            }
+        )
+    return told
+
+
+def _written(value: Any) -> str:
+    """A setting as one would write it in the environment."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join("=".join(each) if isinstance(each, tuple) else each for each in value)
+    return str(value)
 
 
 def tollspan_version() -> str:

@@ -21,15 +21,22 @@ FROM spans FINAL WHERE trace_id = {{id:String}}
 ORDER BY time, span_id LIMIT {MOST_SPANS}
 """
 ROLES = """
-SELECT span_id, role, owner_span_id, cost_usd FROM llm_calls FINAL WHERE trace_id = {id:String}
+SELECT span_id, call_id, role, owner_span_id, cost_usd FROM llm_calls FINAL
+WHERE trace_id = {id:String}
 """
+SPANLESS_HOPS = """
+SELECT call_id, hop_index, role, name, provider, model, evidence, overhead_ms FROM tollspan_hops
+WHERE trace_id = {id:String} AND span_id = '' ORDER BY call_id, hop_index
+"""
+"""Hops that no span stands for: of calls that other instrumentations told, read from their headers."""
 
 
 def trace(ledger: Ledger, trace_id: str) -> dict[str, Any] | None:
     """`{trace_id, calls, spans}`; None where nothing of that id has come in.
 
     Spans stand in tree order, children after their parent by start. `role` is `app` above a call,
-    `call`, `attempt`, `hop` or `other`; `cost_usd` stands on the owner alone.
+    `call`, `attempt`, `hop` or `other`; `cost_usd` stands on the owner alone; a row with `timed` false
+    is a hop without a span.
     """
     rows = ledger.query(SPANS, {"id": trace_id})
     if not rows:
@@ -39,6 +46,7 @@ def trace(ledger: Ledger, trace_id: str) -> dict[str, Any] | None:
     for row in rows:
         row["attributes"] = attributes_of(row)
     above = _above_calls(by_id, told)
+    rows += _spanless_hops(ledger.query(SPANLESS_HOPS, {"id": trace_id}), by_id, told)
     start_ns = min(row["time_ns"] for row in rows)
     return {
         "trace_id": trace_id,
@@ -49,6 +57,49 @@ def trace(ledger: Ledger, trace_id: str) -> dict[str, Any] | None:
         ],
         "truncated": len(rows) == MOST_SPANS,
     }
+
+
+def _spanless_hops(
+    hops: list[dict[str, Any]], by_id: Mapping[str, Any], told: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows for them under their calls; when they ran nobody says, so they get the call's time.
+
+    The model of a call without a gateway is no row of its own: the attempt shows it.
+    """
+    span_of = {row["call_id"]: span_id for span_id, row in told.items()}
+    through = {hop["call_id"] for hop in hops if hop["role"] != "model"}
+    rows = []
+    for hop in hops:
+        call = by_id.get(span_of.get(hop["call_id"], ""))
+        if call is None or hop["call_id"] not in through:
+            continue
+        said = {
+            semconv.HOP_ROLE: hop["role"],
+            semconv.HOP_NAME: hop["name"],
+            semconv.HOP_INDEX: hop["hop_index"],
+            semconv.HOP_EVIDENCE: hop["evidence"],
+            semconv.HOP_OVERHEAD: hop["overhead_ms"],
+            semconv.PROVIDER: hop["provider"],
+            semconv.RESPONSE_MODEL: hop["model"],
+        }
+        rows.append(
+            call
+            | {
+                "span_id": f"{call['span_id']}.{hop['hop_index']}",
+                "parent_id": call["span_id"],
+                "name": f"hop {hop['name']}",
+                "kind": "internal",
+                "scope": semconv.SCOPE,
+                "status": "unset",
+                "status_message": "",
+                "attributes": {
+                    name: value for name, value in said.items() if value not in (None, "")
+                },
+                "events": "",
+                "timed": False,
+            }
+        )
+    return rows
 
 
 def _shaped(
@@ -75,6 +126,7 @@ def _shaped(
         "status_message": row["status_message"] or None,
         "role": _role(row, told, is_above, calls),
         "hop_role": attributes.get(semconv.HOP_ROLE),
+        "timed": row.get("timed", True),
         "attempt": attributes.get(semconv.ATTEMPT),
         "cost_usd": told["cost_usd"] if told and told["role"] == "owner" else None,
         "restated": bool(told and told["role"] == "restated"),

@@ -39,6 +39,44 @@ FIELDS = {
 """What each filter of the API compares."""
 
 
+SETTINGS = [
+    {
+        "variable": "TOLLSPAN_UI_PORT",
+        "value": "5000",
+        "default": "4319",
+        "set": True,
+        "doc": "Port.",
+    },
+    {
+        "variable": "TOLLSPAN_TOKEN",
+        "value": "",
+        "default": "",
+        "set": False,
+        "doc": "Bearer token.",
+    },
+]
+BOARDS = [
+    {"uid": "tollspan-overview", "title": "Tollspan: Overview", "description": "What do we spend?"},
+    {"uid": "tollspan-hops", "title": "Tollspan: Hops", "description": "Which way do calls go?"},
+]
+
+
+class Asked:
+    """The query of a request."""
+
+    def __init__(self, query: str) -> None:
+        self._values = parse_qs(query)
+
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def all(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def get(self, name: str, default: str = "") -> str:
+        return self._values.get(name, [default])[0]
+
+
 class PageApi:
     """The page and its API on a free port of 127.0.0.1, over a list of calls that tests change."""
 
@@ -46,6 +84,9 @@ class PageApi:
         self.calls: list[Call] = list(calls)
         self.status: dict[str, Any] = {}
         self.traces: dict[str, dict[str, Any]] = {}
+        self.budgets: list[dict[str, Any]] = []
+        self.demo: list[Call] = []
+        """What `POST /api/demo` adds and `DELETE /api/demo` takes away."""
         self.live = True
         self.down = False
         self.asked: list[str] = []
@@ -87,21 +128,27 @@ class PageApi:
         self.close()
 
     # --- what the API answers ---------------------------------------------------------------------
-    def _matching(self, asked: dict[str, str]) -> list[Call]:
+    def _matching(self, asked: Asked) -> list[Call]:
         found = self.calls
         for name, field in FIELDS.items():
-            if wanted := asked.get(name):
-                known = None if wanted == "-" else wanted
-                found = [one for one in found if one[field] == known]
+            if wanted := asked.all(name):
+                known = [None if value == "-" else value for value in wanted]
+                found = [one for one in found if one[field] in known]
+        for name in asked.names():
+            if name.startswith("tag."):
+                key = name.removeprefix("tag.")
+                found = [one for one in found if (one["tags"] or {}).get(key) == asked.get(name)]
         if asked.get("unpriced"):
             found = [one for one in found if one["cost_grade"] == "unpriced"]
         if since := asked.get("since"):
             found = [one for one in found if one["time"] >= since]
+        if until := asked.get("until"):
+            found = [one for one in found if one["time"] < until]
         if text := asked.get("q", "").lower():
             found = [one for one in found if text in json.dumps(one, ensure_ascii=False).lower()]
         return sorted(found, key=lambda one: (one["time"], one["call_id"]), reverse=True)
 
-    def _listed(self, asked: dict[str, str]) -> dict[str, Any]:
+    def _listed(self, asked: Asked) -> dict[str, Any]:
         found = self._matching(asked)
         if before := asked.get("before"):
             found = [one for one in found if f"{one['time']}|{one['call_id']}" < before]
@@ -109,7 +156,7 @@ class PageApi:
         last = found[limit - 1] if len(found) > limit else None
         return {"calls": found[:limit], "next": last and f"{last['time']}|{last['call_id']}"}
 
-    def _summary(self, asked: dict[str, str]) -> dict[str, Any]:
+    def _summary(self, asked: Asked) -> dict[str, Any]:
         found = self._matching(asked)
 
         def total(field: str, calls: Sequence[Call]) -> str | None:
@@ -181,13 +228,37 @@ class PageApi:
             ],
             "untagged_calls": sum(one["endpoint"] is None for one in self.calls),
             "ledger_rows": seen,
+            "ledger_bytes": seen * 700,
             "python_snippet": None,
+            "refused": [],
+            "demo_calls": self._demo_calls(),
         } | self.status
 
-    def answer(self, path: str, asked: dict[str, str]) -> tuple[int, Any]:
+    def _demo_calls(self) -> int:
+        return sum(one in self.demo for one in self.calls)
+
+    def change(self, method: str, path: str) -> tuple[int, Any]:
+        """Status and JSON of a request that changes something."""
+        if path != "/api/demo" or self.down:
+            return 405, {"error": "method not allowed"}
+        if method == "POST":
+            self.add(*self.demo)
+        else:
+            self.calls = [one for one in self.calls if one not in self.demo]
+        return 200, {"calls": len(self.demo)}
+
+    def answer(self, path: str, asked: Asked) -> tuple[int, Any]:
         """Status and JSON of one API request."""
         if self.down:
             return 503, {"error": "the ledger is closed"}
+        if path == "/api/demo":
+            return 200, {"calls": self._demo_calls()}
+        if path == "/api/budgets":
+            return 200, {"budgets": self.budgets}
+        if path == "/api/settings":
+            return 200, {"settings": SETTINGS}
+        if path == "/api/boards":
+            return 200, {"boards": BOARDS}
         if path == "/api/calls":
             return 200, self._listed(asked)
         if path == "/api/summary":
@@ -231,13 +302,22 @@ class PageApi:
                 if asked.path == "/api/live":
                     return self.live()
                 if asked.path.startswith("/api/"):
-                    query = {key: values[0] for key, values in parse_qs(asked.query).items()}
-                    status, body = api.answer(asked.path, query)
+                    status, body = api.answer(asked.path, Asked(asked.query))
                     return self.send(status, "application/json", json.dumps(body).encode())
                 file = PAGE / (asked.path.lstrip("/") or "index.html")
                 if file.parent == PAGE and file.suffix in TYPES and file.is_file():
                     return self.send(200, TYPES[file.suffix], file.read_bytes())
                 return self.send(404, "text/plain", b"not found")
+
+            def do_POST(self) -> None:
+                self._change()
+
+            def do_DELETE(self) -> None:
+                self._change()
+
+            def _change(self) -> None:
+                status, body = api.change(self.command, self.path)
+                self.send(status, "application/json", json.dumps(body).encode())
 
             def send(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)

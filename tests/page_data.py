@@ -36,6 +36,14 @@ def priced(model: str, input_tokens: int, cached: int, output_tokens: int) -> st
     return str(cost.quantize(Decimal("1E-12")))
 
 
+def cache_saved(model: str, cached: int | None) -> str | None:
+    """USD that reading `cached` tokens from the cache saved; None where there is nothing to say."""
+    if model not in PRICES or not cached:
+        return None
+    fresh_price, cached_price, _ = (Decimal(price) for price in PRICES[model])
+    return str((cached * (fresh_price - cached_price)).quantize(Decimal("1E-12")))
+
+
 def call(number: int, at: datetime, **changes: Any) -> Call:
     """One call with every field of the API; `changes` win, `model` and `gateway` shape the rest."""
     model = changes.pop("model", "gpt-4o-mini")
@@ -219,6 +227,29 @@ def hostile(at: datetime = START) -> list[Call]:
         found.append(made)
     odd = {"hops": None, "route": None, "tags": None, "finish_reasons": None, "cost_usd": "NaN"}
     return [*found, call(950, at + timedelta(seconds=950)) | odd]
+
+
+def budget(name: str, spent: str, **changes: Any) -> dict[str, Any]:
+    """A budget of 100 dollars a month, as the API tells it."""
+    ratio = float(spent) / 100
+    return {
+        "name": name,
+        "filters": {"tenant": "globex"},
+        "period": "month",
+        "limit_usd": "100",
+        "soft_usd": "80",
+        "spent_usd": spent,
+        "calls": 12,
+        "unpriced_calls": 0,
+        "ratio": ratio,
+        "projected_usd": str(float(spent) * 1.5),
+        "state": "hard" if ratio >= 1 else "soft" if ratio >= 0.8 else "ok",
+        "owner": "Ada Lovelace",
+        "contact": "#growth",
+        "action": None,
+        "period_start": (datetime.now(UTC) - timedelta(days=10)).isoformat(),
+        "period_end": (datetime.now(UTC) + timedelta(days=3, hours=5, minutes=1)).isoformat(),
+    } | changes
 
 
 def _span(one: Call, name: str, role: str, **changes: Any) -> dict[str, Any]:

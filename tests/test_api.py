@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from spans import START_NS, TRACE, attempt, foreign, hop, owner, span
 
-from tollspan import semconv
+from tollspan import config, semconv
 from tollspan.collector.span import Event, Span
 from tollspan.local import LocalStack, queries
 from tollspan.local.server import TokenNeeded
@@ -323,3 +323,54 @@ def test_another_origin_is_refused_and_our_own_is_not(stack: LocalStack) -> None
 def test_off_loopback_a_token_is_needed() -> None:
     with pytest.raises(TokenNeeded, match="TOLLSPAN_TOKEN"):
         LocalStack(host="0.0.0.0").start()
+
+
+def test_settings_in_force_are_told_and_secrets_are_not(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLSPAN_HASH_KEY", "very secret")
+    monkeypatch.setenv("TOLLSPAN_TAGS", "team=growth,app=web")
+    config.reload()
+    status, found = get(stack, "/api/settings")
+    told = {one["variable"]: one for one in found["settings"]}
+
+    assert status == 200
+    assert told["TOLLSPAN_HASH_KEY"]["value"] == "(set)"
+    assert told["TOLLSPAN_TAGS"]["value"] == "team=growth,app=web"
+    assert told["TOLLSPAN_TAGS"]["set"] and not told["TOLLSPAN_TOKEN"]["set"]
+    assert "very secret" not in json.dumps(found)
+
+
+def test_hops_of_another_instrumentation_s_call_are_rows_without_a_time(stack: LocalStack) -> None:
+    through = {"trace_id": "fe" * 16, "start_ns": START_NS, "end_ns": START_NS + 10**9}
+    asked = foreign(71, attributes={semconv.SERVER_ADDRESS: "gateway.internal"}, **through)
+    answered = attempt(72, 71, x_litellm_call_id="c1", x_litellm_model_name="openai/gpt-4o-mini")
+    answered.trace_id = "fe" * 16
+    stack.writer.offer([asked, answered]).result(30)
+    _, found = get(stack, f"/api/traces/{'fe' * 16}")
+    hops = [row for row in found["spans"] if row["role"] == "hop"]
+
+    assert [(row["hop_role"], row["timed"]) for row in hops] == [("proxy", False), ("model", False)]
+    assert {row["parent_id"] for row in hops} == {asked.span_id}
+    assert [row["cost_usd"] for row in found["spans"] if row["cost_usd"]] == [
+        found["calls"][0]["cost_usd"]
+    ]
+    assert all(row["timed"] for row in found["spans"] if row["role"] != "hop")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("by=password", "by is unknown"), ("sort=name", "sort is unknown"), ("x=1", "no filter")],
+)
+def test_a_ranking_that_is_none_is_a_sentence(stack: LocalStack, query: str, said: str) -> None:
+    status, found = get(stack, f"/api/top?{query}")
+
+    assert status == 400
+    assert said in found["error"]
+
+
+def test_calls_are_found_by_their_tags_and_not_by_what_is_in_them(stack: LocalStack) -> None:
+    assert numbers(stack, **{"tag.team": "'] OR 1 = 1 --"}) == []
+    assert numbers(stack, **{"tag.'] OR 1 = 1 --": "x"}) == []
+    # No call has the tag: they are those of which it is not known.
+    assert set(range(1, 13)) <= set(numbers(stack, **{"tag.team": "-"}))

@@ -230,8 +230,8 @@ def quiet_environment() -> dict[str, str]:
         **environment(),
         "OTEL_TRACES_EXPORTER": "none",
         "TOLLSPAN_RAISE": "1",
-        # The official package says on stderr that this SDK is too new for it.
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "google-genai",
+        # One official package says on stderr that its SDK is too new for it; the others import theirs.
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai,anthropic,google-genai,bedrock",
     }
 
 

@@ -11,11 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -68,8 +71,20 @@ def _left_behind(temporary: Path) -> list[str]:
     return found
 
 
+@dataclass
+class Ran:
+    """What a run of the demo printed, what its page answered, and how it ended."""
+
+    stdout: str = ""
+    stderr: str = ""
+    page: str = ""
+    traces: list[str] = field(default_factory=list)
+    returncode: int = -1
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run for all: it is looked at while it stays up, then interrupted."""
     temporary = tmp_path_factory.mktemp("demo")
     environ = {
         **os.environ,
@@ -79,22 +94,43 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
-    made = subprocess.run(
-        [*_command(), "--once", "--json"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=environ,
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [*_command(), "--json"], stdout=pipe, stderr=pipe, text=True, env=environ
     )
-    assert made.returncode == 0, made.stderr
+    made = Ran()
+    ending = threading.Timer(280, process.kill)
+    ending.start()
+    try:
+        assert process.stderr is not None and process.stdout is not None
+        for line in process.stderr:
+            made.stderr += line
+            if "The page is at " in line:
+                break
+        else:
+            pytest.fail(f"the demo ended by itself: {made.stderr}")
+        _look(made.stderr.split("The page is at ")[1].split(";")[0], made)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        made.stdout, made.stderr = out, made.stderr + err
+        made.returncode = process.returncode
+    finally:
+        ending.cancel()
+        process.kill()
+        process.communicate()
     assert list(temporary.iterdir()) == []
     assert _left_behind(temporary) == []
     return made
 
 
+def _look(url: str, made: Ran) -> None:
+    made.page = _got(url)
+    calls = json.loads(_got(f"{url}/api/calls?limit=200"))["calls"]
+    made.traces = [_got(f"{url}/api/traces/{call['trace_id']}") for call in calls]
+
+
 @pytest.fixture
-def shown(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def shown(ran: Ran) -> dict[str, Any]:
     (line,) = ran.stdout.splitlines()
     return dict(json.loads(line))
 
@@ -143,7 +179,7 @@ def test_every_kind_of_way_is_gone(shown: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_person_sees_progress_and_a_summary(ran: subprocess.CompletedProcess[str]) -> None:
+def test_a_person_sees_progress_and_a_summary(ran: Ran) -> None:
     assert "50/50 calls" in ran.stderr
     assert "equal to the last digit" in ran.stderr
     assert "sk-" not in ran.stderr + ran.stdout
@@ -151,37 +187,30 @@ def test_a_person_sees_progress_and_a_summary(ran: subprocess.CompletedProcess[s
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
-    environ = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(
-        _command(),
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environ,
-    )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "The page is at " in line:
-                url = line.split("The page is at ")[1].split(";")[0]
-                break
-        else:
-            pytest.fail("the demo ended by itself")
-        assert "<html" in _got(url).lower()
-        calls = json.loads(_got(f"{url}/api/calls?limit=200"))["calls"]
-        traces = [_got(f"{url}/api/traces/{call['trace_id']}") for call in calls]
-        # Neither the application's spans nor the gateway's own hold a word of what was said.
-        assert not [each for each in traces if "Every traveller" in each or "it is built" in each]
-        assert [each for each in traces if '"litellm"' in each]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
-    assert list(tmp_path.iterdir()) == []
-    assert _left_behind(tmp_path) == []
+def test_it_stays_up_until_it_is_interrupted(ran: Ran) -> None:
+    assert "<html" in ran.page.lower()
+    assert ran.returncode == 0
+    # Neither the application's spans nor the gateway's own hold a word of what was said.
+    assert len(ran.traces) >= 40
+    assert not [each for each in ran.traces if "Every traveller" in each or "it is built" in each]
+    assert [each for each in ran.traces if '"litellm"' in each]
+
+
+@pytest.mark.parametrize(("once", "stays"), [(True, 0), (False, 1)])
+def test_with_once_it_ends_by_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], once: bool, stays: int
+) -> None:
+    stayed: list[str] = []
+    report = SimpleNamespace(as_json=lambda: {"calls": 1}, agrees=True)
+    stack = SimpleNamespace(page_url="http://127.0.0.1:1")
+    monkeypatch.setattr(demo, "_missing", list)
+    monkeypatch.setattr(demo, "_shown", lambda *_: (stack, report))
+    monkeypatch.setattr(demo._demo_report, "table", lambda _: "a table")
+    monkeypatch.setattr(demo, "_stay", stayed.append)
+
+    assert demo.demo(once=once, json=True) == 0
+    assert len(stayed) == stays
+    assert capsys.readouterr().out == '{"calls": 1}\n'
 
 
 # --- without the extra ----------------------------------------------------------------------------

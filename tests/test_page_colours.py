@@ -12,7 +12,7 @@ import needs
 import pytest
 from browser import Theme
 from page_api import PAGE, PageApi
-from page_data import few
+from page_data import budget, few
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -73,7 +73,7 @@ def test_text_has_enough_contrast_and_bars_too(theme: int) -> None:
         for ground in grounds:
             reached = contrast(found[name][theme], found[ground][theme])
             assert reached >= 4.5, f"{name} on {ground}: {reached:.2f}"
-    for number in range(1, 7):
+    for number in range(1, 10):
         reached = contrast(found[f"c{number}"][theme], found["panel"][theme])
         assert reached >= 3, f"c{number} on panel: {reached:.2f}"
 
@@ -104,7 +104,8 @@ PAINTED = """() => {
     const layers = [];
     for (let up = node; up; up = up.parentElement) layers.push(read(getComputedStyle(up).backgroundColor));
     const ground = layers.reverse().reduce((under, top) => over(top, under), [1, 1, 1, 1]);
-    const ink = over(read(getComputedStyle(node).color), ground);
+    const style = getComputedStyle(node);
+    const ink = over(read(node instanceof SVGElement ? style.fill : style.color), ground);
     const [low, high] = [light(ink), light(ground)].sort((a, b) => a - b);
     const reached = (high + 0.05) / (low + 0.05);
     seen += 1;
@@ -118,17 +119,30 @@ PAINTED = """() => {
 def test_every_text_on_the_screen_has_enough_contrast(chromium: Browser, theme: Theme) -> None:
     now = datetime.now(UTC) - timedelta(minutes=20)
     with PageApi(few(now)) as api, PageApi() as empty:
+        api.demo = api.calls[:1]
+        api.budgets = [
+            budget(state, spent, state=state)
+            for state, spent in (("hard", "120"), ("soft", "85"), ("ok", "5"))
+        ]
         trace = f"#/trace/{api.calls[4]['trace_id']}"
-        for served, address, there in [
-            (api, "#/calls?breakdown=1", ".row"),
-            (api, "#/calls?call=call-000007&endpoint=agent.plan", ".pane .wrow"),
-            (api, trace, ".wrow"),
-            (api, "#/setup", ".diagnostics"),
-            (empty, "", ".diagnostics"),
+        for served, addresses in [
+            (
+                api,
+                [
+                    ("#/calls?breakdown=1", ".row"),
+                    ("#/calls?call=call-000007&endpoint=agent.plan", ".pane .wrow"),
+                    (trace, ".trace .wrow"),
+                    ("#/setup", ".inforce"),
+                    ("#/budgets", ".budget"),
+                    ("#/boards", ".boardcard"),
+                ],
+            ),
+            (empty, [("#/calls", ".diagnostics")]),
         ]:
-            url = f"{served.url}/{address}"
-            with browser.opened(chromium, url, theme=theme) as watched:
-                watched.page.wait_for_selector(there)
-                found = watched.page.evaluate(PAINTED)
-            assert found["bad"] == []
-            assert found["seen"] > 20
+            with browser.opened(chromium, served.url, theme=theme) as watched:
+                for address, there in addresses:
+                    watched.page.evaluate("address => { location.hash = address; }", address)
+                    watched.page.wait_for_selector(there)
+                    found = watched.page.evaluate(PAINTED)
+                    assert found["bad"] == []
+                    assert found["seen"] > 10

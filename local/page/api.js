@@ -4,11 +4,16 @@
 export class Unavailable extends Error {}
 
 /** Parsed JSON of `GET path`; throws `Unavailable` with one sentence. */
-export async function get(path, asked = null) {
+export function get(path, asked = null) {
   const text = asked?.toString();
+  return send("GET", text ? `${path}?${text}` : path);
+}
+
+/** Parsed JSON of a request without a body, likewise. */
+export async function send(method, path) {
   let answer;
   try {
-    answer = await fetch(text ? `${path}?${text}` : path, { headers: { accept: "application/json" } });
+    answer = await fetch(path, { method, headers: { accept: "application/json" } });
   } catch {
     throw new Unavailable("tollspan does not answer. Is `tollspan up` still running?");
   }
@@ -28,13 +33,12 @@ export async function get(path, asked = null) {
 const POLL_MS = 2000;
 const RETRY_MS = 5000;
 
-/** Tells `onChange` when calls may have changed: by server-sent events, else every two seconds.
+/** Tells `onChange` when calls may have changed: by server-sent events, else every two seconds; `onGone` when some went.
  *
  * Hidden tabs give their connection back, because a browser allows six per host over HTTP/1.1. */
 export class Live {
-  constructor(onChange, onState) {
-    this.onChange = onChange;
-    this.onState = onState;
+  constructor(onChange, onState, onGone) {
+    Object.assign(this, { onChange, onState, onGone });
     this.state = "";
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.start()));
   }
@@ -49,6 +53,7 @@ export class Live {
       this.onChange();
     });
     this.source.addEventListener("calls", () => this.onChange());
+    this.source.addEventListener("gone", () => this.onGone());
     this.source.addEventListener("error", () => {
       this.say("polling");
       this.poll ??= setInterval(() => this.onChange(), POLL_MS);

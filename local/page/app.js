@@ -2,9 +2,12 @@
 
 import { go, read, written } from "./address.js";
 import { get, Live, Unavailable } from "./api.js";
+import { BoardsPage } from "./boardlist.js";
+import { BudgetsPage } from "./budgets.js";
 import { CallsPage } from "./calls.js";
 import { el, put } from "./dom.js";
 import { icon, logo } from "./icons.js";
+import { Later } from "./later.js";
 import { close } from "./menu.js";
 import { SetupPage } from "./setup.js";
 import { TracePage } from "./trace.js";
@@ -21,12 +24,31 @@ const KEYS = [
   ["?", "this help"],
 ];
 
+const TITLES = {
+  calls: "Calls",
+  trace: "Trace",
+  boards: "Boards",
+  board: "Board",
+  budgets: "Budgets",
+  setup: "Setup",
+};
+
+// Pages that stand under the entry of another one.
+const UNDER = { trace: "calls", board: "boards" };
+
 const THEMES = { auto: ["auto", "As the system"], light: ["sun", "Light"], dark: ["moon", "Dark"] };
 
 class App {
   constructor() {
     this.main = document.getElementById("main");
-    this.pages = { calls: new CallsPage(this), trace: new TracePage(this), setup: new SetupPage(this) };
+    this.pages = {
+      calls: new CallsPage(this),
+      trace: new TracePage(this),
+      boards: new BoardsPage(this),
+      board: new Later(this, async () => new (await import("./boards.js")).BoardPage(this)),
+      budgets: new BudgetsPage(this),
+      setup: new SetupPage(this),
+    };
     this.feed = el("span", { class: "feed", role: "status" });
     this.pause = el("button", {
       type: "button",
@@ -52,7 +74,9 @@ class App {
       "aria-keyshortcuts": "t",
       onclick: () => this.nextTheme(),
     });
-    this.links = { calls: el("a", { href: "#/calls" }, "Calls"), setup: el("a", { href: "#/setup" }, "Setup") };
+    this.links = Object.fromEntries(
+      ["calls", "boards", "budgets", "setup"].map((name) => [name, el("a", { href: `#/${name}` }, TITLES[name])]),
+    );
     this.help = el(
       "dialog",
       { class: "help", "aria-label": "Keyboard" },
@@ -113,6 +137,7 @@ class App {
     this.live = new Live(
       () => this.page?.changed(),
       (state) => this.drawFeed(state),
+      () => this.reload(),
     );
     this.route();
     this.live.start();
@@ -124,7 +149,13 @@ class App {
     const { calls } = this.pages;
     if (document.hidden) return;
     if (this.page === calls && calls.list.size === 0 && calls.loaded) calls.settled();
-    if (this.page === this.pages.setup) this.page.changed();
+    if ([this.pages.setup, this.pages.budgets].includes(this.page)) this.page.changed();
+  }
+
+  /** Calls were put in or taken out on purpose: everything is read anew. */
+  async reload() {
+    await this.pages.calls.reload();
+    if (this.page !== this.pages.calls) await this.page.changed();
   }
 
   route() {
@@ -132,17 +163,19 @@ class App {
     if (location.hash && written(state) === this.last) return;
     this.last = written(state);
     close();
-    const back = this.page && this.page !== this.pages[state.page];
-    this.page = this.pages[state.page];
-    for (const [name, page] of Object.entries(this.pages)) page.node.hidden = name !== state.page;
+    const page = this.pages[state.page];
+    const back = this.page && this.page !== page;
+    this.page = page;
+    for (const one of Object.values(this.pages)) one.node.hidden = one !== page;
     for (const [name, link] of Object.entries(this.links)) {
-      const here = name === (state.page === "trace" ? "calls" : state.page);
+      const here = name === (UNDER[state.page] ?? state.page);
       link[here ? "setAttribute" : "removeAttribute"]("aria-current", "page");
     }
-    this.links.calls.setAttribute("href", written({ ...state, page: "calls", span: null, trace: null }));
+    if (state.page === "calls" || state.page === "trace")
+      this.links.calls.setAttribute("href", written({ ...state, page: "calls", span: null, trace: null }));
     this.split.hidden = state.page !== "calls";
     this.split.setAttribute("aria-pressed", String(state.breakdown));
-    document.title = { calls: "Calls · tollspan", trace: "Trace · tollspan", setup: "Setup · tollspan" }[state.page];
+    document.title = `${TITLES[state.page]} · tollspan`;
     this.drawFeed(this.feedState ?? "connecting");
     this.page.show(state);
     // While another page was open nothing was read for this one.

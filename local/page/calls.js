@@ -1,7 +1,8 @@
 // The page of calls: summary, filters, the live list, and the pane of the selected call.
 
-import { go, narrowed, query, read } from "./address.js";
+import { EVERYTHING, go, narrowed, query, read } from "./address.js";
 import { get, Unavailable } from "./api.js";
+import { loaded as demoBar } from "./demo.js";
 import { el, put } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Filters } from "./filters.js";
@@ -10,8 +11,8 @@ import { icon } from "./icons.js";
 import { Listing } from "./listing.js";
 import { drawPane, paneFailed } from "./pane.js";
 import { COLUMNS } from "./rows.js";
-import { waiting } from "./setup.js";
-import { drawSummary } from "./summary.js";
+import { drawSummary, summed } from "./summary.js";
+import { waiting } from "./waiting.js";
 
 const TOP_PX = 8;
 const NEAR_END_PX = 400;
@@ -38,7 +39,16 @@ export class CallsPage {
     const notice = el("div", { class: "notice", "aria-live": "polite" }, this.banner);
     const listing = el("div", { class: "listing" }, notice, this.scroller);
     const board = el("div", { class: "board" }, listing, this.pane);
-    this.node = el("div", { class: "calls", hidden: true }, this.strip, this.splits, this.filters.node, board);
+    this.demo = el("div", { hidden: true });
+    this.node = el(
+      "div",
+      { class: "calls", hidden: true },
+      this.strip,
+      this.splits,
+      this.demo,
+      this.filters.node,
+      board,
+    );
     this.list = new Listing(this.body, (id, whole) => this.open(id, whole));
     this.feed = new Feed(this.list, this, app);
     this.pending = 0;
@@ -68,10 +78,18 @@ export class CallsPage {
     return this.feed.changed();
   }
 
+  /** Reads everything anew, whatever is selected: calls were put in or taken out on purpose. */
+  async reload() {
+    this.point(null);
+    if (read().call) go({ call: null }, { replace: true });
+    await this.feed.load();
+  }
+
   // --- what the feed tells --------------------------------------------------------------------
 
   loaded() {
     this.filters.refresh();
+    this.noteDemo();
     this.cursor = null;
     this.scroller.scrollTop = 0;
     this.settled();
@@ -93,10 +111,22 @@ export class CallsPage {
     if (call.call_id === read().call) drawPane(this.pane, call, this);
   }
 
+  /** Says above the list that some of it is made up, while it is. */
+  async noteDemo() {
+    try {
+      const { calls } = await get("/api/demo");
+      this.demo.hidden = !calls;
+      if (calls) put(this.demo, demoBar(calls, this.app));
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      this.app.failed(error);
+    }
+  }
+
   /** Draws the sums anew. */
   async counted() {
     try {
-      drawSummary(this.strip, this.splits, await get("/api/summary", query(read())));
+      drawSummary(this.strip, this.splits, await summed(query(read())));
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       this.app.failed(error);
@@ -118,7 +148,7 @@ export class CallsPage {
   }
 
   nothingMatches() {
-    const clear = () => go({ filters: {}, q: "", unpriced: false, range: "" });
+    const clear = () => go(EVERYTHING);
     put(
       this.empty,
       el(

@@ -1,8 +1,9 @@
 // The filter bar: search, menus, and a removable chip for what is set.
 
-import { FILTERS, go, narrowed, RANGES, read, UNKNOWN_VALUE } from "./address.js";
+import { EVERYTHING, FILTERS, filterName, go, narrowed, RANGES, read, UNKNOWN_VALUE } from "./address.js";
 import { get, Unavailable } from "./api.js";
 import { data, el, put } from "./dom.js";
+import { clock } from "./format.js";
 import { icon } from "./icons.js";
 import { menu } from "./menu.js";
 
@@ -43,7 +44,7 @@ export class Filters {
       label: "Time",
       values: () => Object.keys(RANGES),
       chosen: () => read().range,
-      choose: (value) => go({ range: value }),
+      choose: (value) => go({ range: value, since: "", until: "" }),
       names: (value) => RANGES[value][0],
     });
     this.chips = el("div", { class: "chips", "aria-label": "Active filters" });
@@ -83,17 +84,14 @@ export class Filters {
     put(
       this.chips,
       Object.entries(state.filters).map(([name, value]) =>
-        chip(FILTERS[name], said(value), () => this.choose(name, "")),
+        chip(filterName(name), said(value), () => this.choose(name, "")),
       ),
       state.unpriced && chip("Cost", "unpriced", () => go({ unpriced: false })),
       state.range && chip("Time", RANGES[state.range][0], () => go({ range: "" })),
+      state.since && chip("Since", clock(state.since), () => go({ since: "" })),
+      state.until && chip("Until", clock(state.until), () => go({ until: "" })),
       state.q && chip("Text", state.q, () => go({ q: "" })),
-      narrowed(state) &&
-        el(
-          "button",
-          { type: "button", class: "link", onclick: () => go({ filters: {}, q: "", unpriced: false, range: "" }) },
-          "Clear all",
-        ),
+      narrowed(state) && el("button", { type: "button", class: "link", onclick: () => go(EVERYTHING) }, "Clear all"),
     );
     this.chips.hidden = !narrowed(state);
   }

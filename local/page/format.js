@@ -65,6 +65,14 @@ export function shortId(id) {
   return text.length > 18 ? `${text.slice(0, 8)}…${text.slice(-4)}` : text;
 }
 
+/** `837 kB`, `12.4 MB` */
+export function bytes(value) {
+  if (!known(value)) return UNKNOWN;
+  const power = Math.min(4, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  const size = value / 1000 ** power;
+  return `${size < 10 && power ? size.toFixed(1) : Math.round(size)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
 const GRADES = {
   billed: "Billed: the provider or a gateway stated this cost.",
   derived: "Derived: served tokens times the price book.",

@@ -1,208 +1,76 @@
-// How to send calls here, with the real endpoint filled in, and what has arrived so far.
+// The page of this installation: how to send calls here, what has arrived, which settings are in force.
 
 import { get, Unavailable } from "./api.js";
-import { copyButton, data, el, put } from "./dom.js";
-import { clock, count, counted } from "./format.js";
-import { icon, logo } from "./icons.js";
+import { loaded, offer } from "./demo.js";
+import { diagnostics } from "./diagnostics.js";
+import { data, el, put } from "./dom.js";
+import { bytes, clock, count, counted } from "./format.js";
+import { tabs } from "./start.js";
 
-/** The three ways to start, as `[key, title, sentence, [[caption, code], …]]`. */
-export function ways(status) {
-  const http = status.http ?? "http://127.0.0.1:4318";
-  const two = `import tollspan\n\ntollspan.instrument()   # sends to ${http}`;
-  return [
-    [
-      "zero",
-      "Zero-code",
-      "Nothing to change: start your program with its calls patched and its spans sent here.",
-      [
-        ["one command", "tollspan run -- python app.py"],
-        [
-          "or with the OpenTelemetry launcher",
-          `export OTEL_EXPORTER_OTLP_ENDPOINT=${http}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\nopentelemetry-instrument python app.py`,
-        ],
-      ],
-    ],
-    [
-      "two",
-      "Two lines",
-      "In your program, before or after the SDKs are imported.",
-      [
-        ["app.py", status.python_snippet || two],
-        [
-          "who and what the call is for",
-          'with tollspan.attribute(endpoint="checkout.summary", tenant="acme",\n                        prompt="summary", prompt_version="v3"):\n    client.chat.completions.create(...)',
-        ],
-      ],
-    ],
-    [
-      "otel",
-      "Existing OTel",
-      "Any OpenTelemetry program or collector, in any language: point its exporter here as well.",
-      [
-        ["environment", `OTEL_EXPORTER_OTLP_ENDPOINT=${http}`],
-        ["collector", `exporters:\n  otlp_http/tollspan:\n    endpoint: ${http}`],
-      ],
-    ],
-  ];
+function about(status) {
+  const facts = [
+    ["version", status.version],
+    ["OTLP/HTTP", status.http],
+    ["OTLP/gRPC", status.grpc],
+    ["page", status.page],
+    ["token", status.with_token ? "asked for" : "not asked for: only this machine reaches the ports"],
+    ["data directory", status.data_dir],
+    ["ledger", `${count(status.ledger_rows)} rows, ${bytes(status.ledger_bytes)}`],
+    ["running since", clock(status.started)],
+  ].filter(([, value]) => value !== null && value !== undefined);
+  return el(
+    "section",
+    { class: "card" },
+    el("h2", null, "This tollspan"),
+    el(
+      "dl",
+      { class: "install" },
+      facts.map(([name, value]) => [el("dt", null, name), el("dd", { class: "num" }, data(value, 300))]),
+    ),
+    el("p", { class: "muted" }, "Calls stay in the data directory on this machine. Message content is never recorded."),
+  );
 }
 
-function snippet([caption, code]) {
-  return el(
-    "figure",
-    { class: "snippet" },
+/** The settings of the running process: those that somebody chose first, the others folded away. */
+function settings(all) {
+  const line = (one) =>
     el(
-      "figcaption",
+      "tr",
       null,
-      caption,
-      copyButton(
-        () => code,
-        `Copy: ${caption}`,
-        () => icon("copy"),
-        () => icon("check"),
-      ),
-    ),
-    el("pre", null, el("code", null, code)),
-  );
-}
-
-let lastWay = "zero";
-
-/** The ways to start as tabs. */
-export function tabs(status) {
-  const all = ways(status);
-  const panel = el("div", { role: "tabpanel", class: "way", id: "way", tabindex: "0" });
-  const buttons = all.map(([key, title]) =>
+      el("th", { scope: "row" }, el("code", null, one.variable)),
+      el("td", { class: "num" }, one.value === "" ? el("span", { class: "muted" }, "not set") : data(one.value, 200)),
+      el("td", { class: "muted" }, data(one.doc, 400)),
+    );
+  const table = (rows, name) =>
     el(
-      "button",
-      { type: "button", role: "tab", id: `way-${key}`, "aria-controls": "way", onclick: () => choose(key) },
-      title,
-    ),
-  );
-  function choose(key) {
-    lastWay = key;
-    const now = all.findIndex(([one]) => one === key);
-    buttons.forEach((button, n) => {
-      button.setAttribute("aria-selected", String(n === now));
-      button.tabIndex = n === now ? 0 : -1;
-    });
-    panel.setAttribute("aria-labelledby", `way-${key}`);
-    put(panel, el("p", null, all[now][2]), all[now][3].map(snippet));
-  }
-  const list = el("div", { role: "tablist", class: "tabs", "aria-label": "Ways to start" }, buttons);
-  list.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    const next = (buttons.indexOf(document.activeElement) + by + buttons.length) % buttons.length;
-    choose(all[next][0]);
-    buttons[next].focus();
-    event.stopPropagation();
-  });
-  choose(lastWay);
-  return el("div", { class: "ways" }, list, panel);
-}
-
-function step(state, said, detail) {
-  const [glyph, kind, word] = {
-    yes: ["check", "good", "done"],
-    no: ["cross", "muted", "not yet"],
-    warn: ["warn", "warn", "look"],
-  }[state];
-  return el(
-    "li",
-    { class: kind },
-    icon(glyph),
-    el("span", { class: "offscreen" }, `${word}: `),
-    el("span", { class: "said" }, said),
-    detail && el("span", { class: "muted detail" }, detail),
-  );
-}
-
-/** What has arrived, stage by stage, so that an empty list says where the calls got stuck. */
-export function diagnostics(status) {
-  const requests = status.requests_received ?? 0;
-  const spans = status.spans_received ?? 0;
-  const llm = status.llm_spans ?? 0;
-  const calls = status.calls ?? 0;
-  const priced = status.priced_calls ?? 0;
-  const untagged = status.untagged_calls ?? 0;
-  const unknown = status.unpriced_models ?? [];
-  const unpriced = unknown
-    .slice(0, 8)
-    .flatMap((one, n) => [
-      n > 0 && ", ",
-      el("code", null, data(one.provider ? `${one.provider}/${one.model}` : (one.model ?? "unknown"), 60)),
-      ` (${count(one.calls)})`,
-    ]);
-  return el(
-    "ul",
-    { class: "diagnostics num", "aria-label": "What has arrived", "aria-live": "polite" },
-    step(
-      requests ? "yes" : "no",
-      requests ? `${counted(requests, "OTLP request")} received` : "No OTLP request received yet",
-      requests ? null : `listening on ${status.http ?? "?"} and ${status.grpc ?? "?"}`,
-    ),
-    step(
-      spans ? "yes" : "no",
-      `${counted(spans, "span")} parsed`,
-      status.spans_rejected ? `${count(status.spans_rejected)} rejected` : null,
-    ),
-    step(
-      llm ? "yes" : spans ? "warn" : "no",
-      llm
-        ? `${counted(llm, "LLM span")} recognised`
-        : spans
-          ? "None of them looked like an LLM call"
-          : "No LLM span recognised yet",
-      !llm && spans ? "an LLM span carries gen_ai.operation.name; is the SDK patched? `tollspan doctor` says" : null,
-    ),
-    step(
-      calls && priced === calls ? "yes" : calls ? "warn" : "no",
-      `${count(priced)} of ${counted(calls, "call")} priced`,
-      unknown.length ? ["no price for ", ...unpriced, unknown.length > 8 && `, and ${unknown.length - 8} more`] : null,
-    ),
-    step(
-      calls && !untagged ? "yes" : untagged ? "warn" : "no",
-      untagged
-        ? `${counted(untagged, "call")} untagged`
-        : calls
-          ? "Every call has an endpoint tag"
-          : "No endpoint tag seen yet",
-      untagged ? 'name them: tollspan.attribute(endpoint="…")' : null,
-    ),
-  );
-}
-
-/** The empty list: it waits, teaches, and says what has arrived. */
-export async function waiting(place, app) {
-  const status = await app.status();
-  if (place.hidden || !status) return;
-  const seen = place.querySelector(".diagnostics");
-  if (seen) {
-    seen.replaceWith(diagnostics(status));
-    return;
-  }
-  put(
-    place,
-    el(
-      "div",
-      { class: "waiting" },
+      "table",
+      { class: "settings", "aria-label": name },
       el(
-        "div",
-        { class: "hello" },
-        el("span", { class: "pulse", "aria-hidden": "true" }, logo()),
+        "thead",
+        null,
         el(
-          "div",
+          "tr",
           null,
-          el("h2", null, "Waiting for the first call…"),
-          el(
-            "p",
-            { class: "muted" },
-            "Start your program in one of three ways. The first call appears here by itself.",
-          ),
+          ["Variable", "Value", "Meaning"].map((head) => el("th", { scope: "col" }, head)),
         ),
       ),
-      tabs(status),
-      el("section", { class: "arrived" }, el("h3", null, "What has arrived"), diagnostics(status)),
+      el("tbody", null, rows.map(line)),
+    );
+  const chosen = all.filter((one) => one.set);
+  const usual = all.filter((one) => !one.set);
+  return el(
+    "section",
+    { class: "card inforce" },
+    el("h2", null, "Settings in force"),
+    el("p", { class: "muted" }, "Of the environment in which this was started. A program that is watched has its own."),
+    chosen.length
+      ? table(chosen, "Settings that are set")
+      : el("p", null, "Nothing is set: all settings are as they come."),
+    el(
+      "details",
+      null,
+      el("summary", null, `${counted(usual.length, "setting")} as they come`),
+      table(usual, "Settings as they come"),
     ),
   );
 }
@@ -218,48 +86,35 @@ export class SetupPage {
   }
 
   async changed() {
-    let status;
     try {
-      status = await get("/api/status");
+      const status = await get("/api/status");
+      this.inForce ??= (await get("/api/settings")).settings ?? [];
       this.app.reached();
+      this.draw(status);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       this.app.failed(error);
-      return;
     }
-    const facts = [
-      ["version", status.version],
-      ["OTLP/HTTP", status.http],
-      ["OTLP/gRPC", status.grpc],
-      ["page", status.page],
-      ["data directory", status.data_dir],
-      ["ledger rows", count(status.ledger_rows)],
-      ["running since", clock(status.started)],
-    ].filter(([, value]) => value !== null && value !== undefined);
-    const arrived = el("section", { class: "card" }, el("h2", null, "What has arrived"), diagnostics(status));
-    const about = el(
-      "section",
-      { class: "card" },
-      el("h2", null, "This tollspan"),
-      el(
-        "dl",
-        { class: "about" },
-        facts.map(([name, value]) => [el("dt", null, name), el("dd", { class: "num" }, data(value, 300))]),
-      ),
-      el(
-        "p",
-        { class: "muted" },
-        "Calls stay in the data directory on this machine. Message content is never recorded.",
-      ),
-    );
-    const side = this.node.querySelector(".setupside");
-    if (side) put(side, arrived, about);
-    else
-      put(
-        this.node,
-        el("section", { class: "card" }, el("h2", null, "Send calls here"), tabs(status)),
-        el("div", { class: "setupside" }, arrived, about),
-      );
+  }
+
+  draw(status) {
+    if (!this.side) {
+      this.arrived = el("section", { class: "card" });
+      this.about = el("div");
+      this.demo = el("section", { class: "card" });
+      this.side = el("div", { class: "setupside" }, this.arrived, this.about);
+      const send = el("section", { class: "card" }, el("h2", null, "Send calls here"), tabs(status));
+      put(this.node, el("div", { class: "setupmain" }, send, this.demo, settings(this.inForce)), this.side);
+    }
+    // Drawn anew only when it says something else, so that a button under the pointer stays.
+    const draw = (place, ...children) => {
+      const fresh = put(place.cloneNode(false), children);
+      if (!fresh.isEqualNode(place)) put(place, children);
+    };
+    draw(this.arrived, el("h2", null, "What has arrived"), diagnostics(status));
+    draw(this.about, about(status));
+    const here = status.demo_calls ?? 0;
+    draw(this.demo, el("h2", null, "Demo data"), here ? loaded(here, this.app) : offer(this.app));
   }
 
   pressed(event) {

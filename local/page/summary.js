@@ -1,19 +1,33 @@
 // The strip above the list: what was spent, and whether that number can be trusted.
 
 import { go, read, UNKNOWN_VALUE } from "./address.js";
+import { get } from "./api.js";
 import { clip, data, el, put } from "./dom.js";
-import { count, counted, duration, percent, shortCount } from "./format.js";
+import { count, counted, duration, percent, shortCount, UNKNOWN } from "./format.js";
 import { icon } from "./icons.js";
 import { exact, perCall, ratio, share, total, units } from "./money.js";
 
 // Below this many calls a 95th percentile is one call's accident.
 const ENOUGH_FOR_P95 = 20;
 
-function tile(label, value, detail, { kind = "", title = null, size = "", chars = null } = {}) {
+/** The sums of the calls that the query `asked` finds.
+ *
+ * Tests, replays and demo data are no spending: unless a data mode is asked for, sums are of real calls alone
+ * wherever there are some, and `apart` says how many others the list shows. */
+export async function summed(asked) {
+  const all = await get("/api/summary", asked);
+  if (asked.has("data_mode") || !all.calls) return all;
+  const real = new URLSearchParams(asked);
+  for (const mode of ["real", UNKNOWN_VALUE]) real.append("data_mode", mode);
+  const sums = await get("/api/summary", real);
+  return sums.calls ? { ...sums, apart: all.calls - sums.calls } : { ...all, unreal: true };
+}
+
+function tile(label, value, detail, { kind = "", title = null, size = "", chars = null, note = null } = {}) {
   return el(
     "section",
     { class: `tile ${size}`, title },
-    el("h2", null, label),
+    el("h2", null, label, note && el("small", { class: "warn", title: note[1] }, note[0])),
     el("p", { class: `value num ${kind}`, vars: { "--chars": String(Math.max(7, String(value).length)) } }, value),
     el("p", { class: "detail num", vars: { "--chars": String(chars ?? String(detail).length) } }, detail),
   );
@@ -42,10 +56,12 @@ function trust(summary) {
       "ul",
       { class: "num" },
       line(
-        summary.unpriced_calls,
+        summary.unpriced_calls || (summary.nonePriced && summary.calls),
         "every call has a price",
-        `${count(summary.unpriced_calls)} unpriced: spend is under-counted`,
-        () => go({ unpriced: true }),
+        summary.unpriced_calls
+          ? `${count(summary.unpriced_calls)} unpriced: spend is under-counted`
+          : "no call states what it cost",
+        summary.unpriced_calls ? () => go({ unpriced: true }) : null,
       ),
       line(
         summary.lower_bound_calls,
@@ -78,9 +94,21 @@ function errors(s) {
     : said;
 }
 
-/** The tiles of a summary, or quiet placeholders while there is none. */
+/** What the sums leave out, or that none of them is real money: `[words, sentence]`. */
+function apart(s) {
+  if (s.unreal) return ["not real money", "All these calls are tests, replays or demo data; they count in no budget"];
+  if (!s.apart) return null;
+  const said = `${counted(s.apart, "call")} below ${s.apart === 1 ? "is" : "are"} not real (tests, replays, demo data)`;
+  return [`+ ${shortCount(s.apart)} not real`, `${said} and not part of these sums`];
+}
+
+/** The tiles of a summary, or empty ones while it is not read: nothing is said before it is known. */
 export function tiles(summary) {
-  const s = summary ?? {};
+  if (!summary)
+    return ["Spend", "Cost per call", "Calls", "Errors", "Duration p50", "Wasted", "Avoided", "Can I trust this?"].map(
+      (label) => (label.endsWith("?") ? tile(label, "", "", { size: "trust" }) : tile(label, UNKNOWN, "")),
+    );
+  const s = summary;
   const spent = units(s.cost_usd);
   const priced = (s.calls ?? 0) - (s.unpriced_calls ?? 0);
   const each = share(spent, priced);
@@ -90,17 +118,27 @@ export function tiles(summary) {
   const nothing = !s.calls;
   const money = (amount) => (amount === null ? "–" : total(amount));
   return [
-    tile("Spend", `${spent ? bound : ""}${money(spent)}`, nothing ? "no calls" : `${counted(priced, "call")} priced`, {
-      title: spent === null ? null : `${exact(spent)} USD`,
-      size: "wide",
-    }),
+    tile(
+      "Spend",
+      `${spent ? bound : ""}${money(spent)}`,
+      nothing ? "no calls" : spent === null ? "no call has a price" : `${counted(priced, "call")} priced`,
+      {
+        title: spent === null ? null : `${exact(spent)} USD`,
+        size: "wide",
+        note: apart(s),
+      },
+    ),
     tile("Cost per call", each === null ? "–" : perCall(each), nothing ? "" : "per priced call", {
       title: each === null ? null : `${exact(each)} USD`,
     }),
     tile(
       "Calls",
       count(s.calls ?? 0),
-      `${shortCount(s.input_tokens ?? 0)} → ${shortCount(s.output_tokens ?? 0)} tokens`,
+      s.input_tokens || s.output_tokens
+        ? `${shortCount(s.input_tokens ?? 0)} → ${shortCount(s.output_tokens ?? 0)} tokens`
+        : nothing
+          ? ""
+          : "no tokens stated",
       { title: `${count(s.input_tokens ?? 0)} tokens in, ${count(s.output_tokens ?? 0)} tokens out` },
     ),
     tile("Errors", nothing ? "–" : count(s.errors), nothing ? "" : errors(s), {
@@ -125,7 +163,7 @@ export function tiles(summary) {
       kind: avoided ? "good" : "",
       title: avoided === null ? null : `${exact(avoided)} USD not spent`,
     }),
-    trust({ unpriced_calls: 0, lower_bound_calls: 0, untagged_calls: 0, ...s }),
+    trust({ nonePriced: spent === null && !nothing, unpriced_calls: 0, lower_bound_calls: 0, untagged_calls: 0, ...s }),
   ];
 }
 
@@ -139,13 +177,14 @@ const SPLITS = [
 /** Where the money goes: four short lists with bars, each name a filter. */
 export function breakdown(summary) {
   const whole = units(summary?.cost_usd);
+  const none = summary ? "no calls in range" : "reading…";
   return SPLITS.map(([key, filter, title]) => {
     const lines = (summary?.[key] ?? []).slice(0, 5);
     return el(
       "section",
       { class: "split" },
       el("h2", null, title, el("small", null, "by spend")),
-      lines.length === 0 && el("p", { class: "muted" }, "no calls in range"),
+      lines.length === 0 && el("p", { class: "muted" }, none),
       lines.map((line) => {
         const amount = units(line.cost_usd);
         const name = line.name ?? null;

@@ -120,7 +120,7 @@ const at = (value, length) => `${Math.max(0, Math.min(100, (value / length) * 10
 function bar(span, call, start, length, next) {
   const from = (span.offset_s ?? 0) - start;
   const long = Math.max(0, span.duration_s ?? 0);
-  const inferred = span.attributes?.["tollspan.hop.evidence"] === "inferred";
+  const inferred = span.timed === false || span.attributes?.["tollspan.hop.evidence"] === "inferred";
   const first = call?.time_to_first_chunk_s;
   const wait = next ? next.offset_s - (span.offset_s + long) : 0;
   return el(

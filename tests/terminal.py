@@ -1,0 +1,96 @@
+"""A terminal for tests: a command on a pty of a known size, and what a person would then see on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from typing import Self
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """`with Terminal("top", "--url", …) as terminal`: `tollspan top` runs on it until the end."""
+
+    def __init__(
+        self, *arguments: str, columns: int = 80, lines: int = 24, environ: Mapping[str, str] = {}
+    ) -> None:
+        self._mine, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.settings_before = termios.tcgetattr(theirs)
+        self._theirs = theirs
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tollspan.launcher.command", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **environ},
+            start_new_session=True,
+        )
+        self.written = ""
+
+    def until(self, pattern: str, within_s: float = 20.0) -> str:
+        """Read until `pattern` stands in what was written; returns everything so far."""
+        deadline = time.monotonic() + within_s
+        while not re.search(pattern, self.written):
+            left = deadline - time.monotonic()
+            assert left > 0, f"{pattern!r} did not come: {self.written[-2000:]!r}"
+            assert self._read(left) or re.search(pattern, self.written), self.written[-2000:]
+        return self.written
+
+    def _read(self, within_s: float) -> bool:
+        ready, _, _ = select.select([self._mine], [], [], min(within_s, 0.2))
+        if not ready:
+            return self.process.poll() is None
+        try:
+            piece = os.read(self._mine, 65536)
+        except OSError:  # Linux says so at the end of a pty
+            return False
+        self.written += piece.decode("utf-8", "replace")
+        return bool(piece)
+
+    def press(self, keys: str) -> None:
+        os.write(self._mine, keys.encode())
+
+    def settings(self) -> object:
+        """How the terminal is set now, as before the command."""
+        return termios.tcgetattr(self._theirs)
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self, within_s: float = 20.0) -> int:
+        """Read the rest; the exit code."""
+        deadline = time.monotonic() + within_s
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it did not end: {self.written[-2000:]!r}"
+            self._read(0.2)
+        while select.select([self._mine], [], [], 0)[0] and self._read(0):
+            pass
+        return self.process.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        os.close(self._mine)
+        os.close(self._theirs)
+
+
+def plain(text: str) -> str:
+    """`text` without the escape sequences that the command itself writes."""
+    return ESCAPES.sub("", text)
