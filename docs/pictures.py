@@ -37,13 +37,13 @@ SIZE = (1500, 900)
 TALL = (1500, 1300)
 THEMES: tuple[browser.Theme, ...] = ("light", "dark")
 BUDGETS = [
-    {"name": "everything", "limit_usd": "22", "owner": "Ada Lovelace", "contact": "#finance"},
+    {"name": "everything", "limit_usd": "22", "owner": "finance team", "contact": "#finance"},
     {
         "name": "checkout summary",
         "filters": {"endpoint": "checkout.ai_summary"},
         "period": "day",
         "limit_usd": "2.1",
-        "owner": "Grace Hopper",
+        "owner": "checkout team",
         "contact": "#checkout",
     },
     {"name": "acme weekly", "filters": {"tenant": "acme"}, "period": "week", "limit_usd": "3.8"},

@@ -241,7 +241,7 @@ def local_stack() -> Iterator[Check]:
         yield Check(
             "unpriced",
             WARN,
-            f"{model.get('provider')}/{model.get('model')}: {model.get('calls')} calls have no price.\n"
+            f"{model.get('provider')}/{model.get('model')}: no price for {model.get('calls')} of its calls.\n"
             "Add it to a price file and name that in TOLLSPAN_PRICES",
         )
     if status.get("spans_rejected"):

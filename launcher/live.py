@@ -139,7 +139,7 @@ def _unpriced() -> Iterator[Check]:
         yield Check(
             "unpriced",
             WARN,
-            f"{provider}/{model}: {count} calls have no price.\n"
+            f"{provider}/{model}: no price for {count} of its calls.\n"
             "Add it to a price file and name that in TOLLSPAN_PRICES",
         )
     if prices.problem:

@@ -154,12 +154,12 @@ def _show(report: dict[str, Any]) -> None:
     else:
         print("No amount changes.")
     for name, sentence in (
-        ("same", "cost the same as before"),
-        ("unknown", "have no known price"),
-        ("apart", "keep their amount: their rows do not hold all that it was made from"),
+        ("same", "at the same cost as before"),
+        ("unknown", "without a known price"),
+        ("apart", "that keep their amount: their rows do not hold all that it was made from"),
     ):
         if report[name]:
-            print(f"{count(report[name])} calls {sentence}.")
+            print(f"Calls {sentence}: {count(report[name])}")
 
 
 def _agreed(report: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from tollspan.config import Settings
 
 from .rollups import TABLES as ROLLUPS
 
-__all__ = ["forget_after"]
+__all__ = ["forget_after", "sums_can_be_made_again"]
 
 TTL = re.compile(r"\bTTL .*?toIntervalDay\((\d+)\)")
 
@@ -35,3 +35,12 @@ def forget_after(connection: Any, chosen: Settings) -> None:
             connection.query(f"ALTER TABLE {table} MODIFY TTL {ttl}")
         elif not wanted and found is not None:
             connection.query(f"ALTER TABLE {table} REMOVE TTL")
+
+
+def sums_can_be_made_again(chosen: Settings) -> bool:
+    """Whether every call that a rollup has counted still stands in the ledger.
+
+    Where sums outlive the calls that they are of, whoever removes calls removes their sums.
+    """
+    calls, sums = chosen.keep_calls_days, chosen.keep_rollups_days
+    return not calls or bool(sums and sums <= calls)

@@ -25,7 +25,7 @@ from tollspan.config import settings
 from . import rollups
 from ._embedded import Unreadable, connect
 from ._infile import as_file
-from .keeping import forget_after
+from .keeping import forget_after, sums_can_be_made_again
 from .migrations import NewerLedger, migrate
 from .refused import Unusable
 
@@ -134,7 +134,7 @@ class Ledger:
                 f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
                 parameters,
             )
-            if table == "llm_calls":
+            if table == "llm_calls" and sums_can_be_made_again(settings()):
                 rollups.forget(self._writer)
                 self._counted = False
 

@@ -227,7 +227,8 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
         return "estimated", "untrusted_usage"
     tariff = quote.tariff
     assert tariff is not None
-    if len(call.get(semconv.MODELS_USED) or ()) > 1:
+    models = call.get(semconv.MODELS_USED)
+    if isinstance(models, list | tuple) and len(models) > 1:
         return "estimated", "other_model"
     if call.get(semconv.ANSWERS_SUMMED) and len(tariff.segments) > 1:
         return "estimated", "summed_usage"  # the price depends on how long each one's input was

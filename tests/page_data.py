@@ -244,7 +244,7 @@ def budget(name: str, spent: str, **changes: Any) -> dict[str, Any]:
         "ratio": ratio,
         "projected_usd": str(float(spent) * 1.5),
         "state": "hard" if ratio >= 1 else "soft" if ratio >= 0.8 else "ok",
-        "owner": "Ada Lovelace",
+        "owner": "growth team",
         "contact": "#growth",
         "action": None,
         "period_start": (datetime.now(UTC) - timedelta(days=10)).isoformat(),

@@ -162,7 +162,7 @@ def test_models_without_a_price_are_named(provider: TracerProvider, client: open
 
     ((state, text),) = found("unpriced")
     assert state == "warn"
-    assert "our-own-model: 2 calls have no price" in text
+    assert "our-own-model: no price for 2 of its calls" in text
     assert doctor.report()["process"]["unpriced"][0]["calls"] == 2
 
 
@@ -325,7 +325,7 @@ def test_a_process_writes_its_report_at_exit(where: str, chaos: Chaos, tmp_path:
         sent = len(receiver.spans) // 2
 
     if where == "-":
-        assert "our-own-model: 1 calls have no price" in done.stderr
+        assert "our-own-model: no price for 1 of its calls" in done.stderr
         return
     first, second = (json.loads(line)["process"] for line in file.read_text().splitlines())
     assert first["pid"] != second["pid"]

@@ -162,6 +162,19 @@ def test_calls_that_are_taken_out_are_counted_no_more(ledger: Ledger) -> None:
     assert ledger.query("SELECT sum(cost_usd) AS usd FROM tollspan_hours") == [{"usd": "7"}]
 
 
+def test_sums_that_outlive_their_calls_stay_when_calls_are_taken_out(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied(ledger)
+    ledger.insert("llm_calls", [call(1, cost_usd="5"), call(2, cost_usd="7")])
+    ledger.count_again()
+    monkeypatch.setenv("TOLLSPAN_KEEP_CALLS_DAYS", "30")
+    config.reload()
+    ledger.remove("llm_calls", "call_id = {id:String}", {"id": f"{1:032x}"})
+    ledger.count_again()
+    assert ledger.query("SELECT sum(cost_usd) AS usd FROM tollspan_hours") == [{"usd": "12"}]
+
+
 def test_nothing_is_counted_where_nothing_was_told(ledger: Ledger) -> None:
     emptied(ledger)
     ledger.insert("llm_calls", [call(1, cost_usd="5")])

@@ -76,7 +76,7 @@ def test_a_budget_says_state_money_pace_owner_and_when_it_starts_anew(
     said = cards.nth(1)
     for words in ("$82.50 of $100.00 · 83 %", "$123.75 at this pace", "in 3 d 5 h"):
         expect(said).to_contain_text(words)
-    expect(said).to_contain_text("Ada Lovelace · #growth")
+    expect(said).to_contain_text("growth team · #growth")
     expect(said.get_by_role("meter")).to_have_attribute("aria-valuetext", "83 % of $100.00 used")
 
 

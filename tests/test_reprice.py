@@ -353,7 +353,7 @@ def test_the_command_asks_the_running_stack(
     shown = capsys.readouterr().out
     assert "gpt-4o-mini" in shown
     assert "0.0128" in shown
-    assert "1 calls have no known price." in shown
+    assert "Calls without a known price: 1" in shown
     assert main(asked) == 2, "nobody is there to be asked"
     assert "--yes" in capsys.readouterr().err
     assert {row["repricings"] for row in rows(stack.ledger)} == {0}

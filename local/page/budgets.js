@@ -22,7 +22,7 @@ name = "acme monthly"
 period = "month"          # day, week or month, in UTC
 limit_usd = 2000
 soft_ratio = 0.8          # where it turns amber
-owner = "Ada Lovelace"
+owner = "growth team"
 contact = "#team-growth"
 [budgets.filters]         # none: everything counts
 tenant = "acme"
