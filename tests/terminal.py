@@ -16,6 +16,11 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
+# A test run in the background of a shell inherits a SIGINT that is ignored.
+COMMAND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from tollspan.launcher.command import main; sys.exit(main())"
+)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -30,7 +35,7 @@ class Terminal:
         self.settings_before = termios.tcgetattr(theirs)
         self._theirs = theirs
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tollspan.launcher.command", *arguments],
+            [sys.executable, "-c", COMMAND, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
