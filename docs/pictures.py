@@ -1,13 +1,15 @@
 """Makes the pictures of the documentation again, light and dark.
 
-.venv/bin/python docs/pictures.py [calls] [boards]      # after `make venvs`; needs Chromium
+.venv/bin/python docs/pictures.py [calls] [boards] [--into FOLDER]      # after `make venvs`; needs Chromium
 
 `calls`: the page and a trace, photographed while the demo runs. `boards`: every board and the page of
-budgets, over made-up days of a busy service that end now. Without an argument it makes all of them.
+budgets, over made-up days of a busy service that end now. Neither named, it makes all of them. They
+go to this folder, or to FOLDER.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -52,39 +54,47 @@ BUDGETS = [
 ]
 
 
-def main(wanted: list[str]) -> None:
-    """Write `docs/page-*.png` and `docs/boards/*.png`."""
+def main() -> None:
+    """Write `page-*.png` and `boards/*.png`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("wanted", nargs="*", metavar="calls|boards")
+    parser.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER")
+    asked = parser.parse_args()
+    if unknown := set(asked.wanted) - {"calls", "boards"}:
+        parser.error(f"there are no pictures of {', '.join(sorted(unknown))}")
+    folder: Path = asked.into
+    (folder / "boards").mkdir(parents=True, exist_ok=True)
     with browser.chromium() as chromium:
-        if not wanted or "calls" in wanted:
+        if not asked.wanted or "calls" in asked.wanted:
             with demo() as url:
                 for theme in THEMES:
-                    calls(chromium, url, theme)
-        if not wanted or "boards" in wanted:
+                    calls(chromium, url, theme, folder)
+        if not asked.wanted or "boards" in asked.wanted:
             with busy() as (stack, trace):
                 for theme in THEMES:
-                    boards(chromium, stack.page_url, theme, trace)
+                    boards(chromium, stack.page_url, theme, trace, folder)
 
 
-def calls(chromium: Browser, url: str, theme: browser.Theme) -> None:
+def calls(chromium: Browser, url: str, theme: browser.Theme, folder: Path) -> None:
     """The list of calls and one trace."""
     with browser.opened(chromium, url, theme=theme, size=SIZE) as watched:
         page = watched.page
         page.wait_for_selector(".row")
         _settle(page)
-        page.screenshot(path=FOLDER / f"page-calls-{theme}.png")
+        page.screenshot(path=folder / f"page-calls-{theme}.png")
         page.goto(f"{url}/#/trace/{_interesting(url)['trace_id']}")
         page.wait_for_selector(".wrow")
         _settle(page)
-        page.screenshot(path=FOLDER / f"page-trace-{theme}.png")
+        page.screenshot(path=folder / f"page-trace-{theme}.png")
 
 
-def boards(chromium: Browser, url: str, theme: browser.Theme, trace: str) -> None:
+def boards(chromium: Browser, url: str, theme: browser.Theme, trace: str, folder: Path) -> None:
     """The upper part of every board, and the page of budgets."""
     with browser.opened(chromium, f"{url}/#/budgets", theme=theme, size=SIZE) as watched:
         page = watched.page
         page.get_by_text(BUDGETS[0]["name"]).first.wait_for()
         _settle(page)
-        page.screenshot(path=FOLDER / f"page-budgets-{theme}.png")
+        page.screenshot(path=folder / f"page-budgets-{theme}.png")
         page.set_viewport_size({"width": TALL[0], "height": TALL[1]})
         for uid in board_data.boards():
             more = f"&var-trace_id={trace}" if uid == "tollspan-trace" else ""
@@ -94,7 +104,7 @@ def boards(chromium: Browser, url: str, theme: browser.Theme, trace: str) -> Non
             browser.expect(page.locator('.panel[aria-busy="true"]')).to_have_count(0)
             _settle(page)
             name = uid.removeprefix("tollspan-")
-            board_pictures.whole(page, FOLDER / "boards" / f"{name}-{theme}.png")
+            board_pictures.whole(page, folder / "boards" / f"{name}-{theme}.png")
 
 
 def _settle(page: Page) -> None:
@@ -143,4 +153,4 @@ def _interesting(url: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

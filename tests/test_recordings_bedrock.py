@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from needs import recordings
+from needs import missing, recordings
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from replay import Exchange, Replay
@@ -23,7 +23,7 @@ from replay import Exchange, Replay
 from tollspan.instrumentation import PROVIDERS
 
 if (_why := PROVIDERS["bedrock"].missing()) is not None:
-    pytest.skip(_why, allow_module_level=True)
+    missing("sdk-bedrock", _why)
 
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError
