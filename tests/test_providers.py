@@ -10,6 +10,7 @@ import functools
 import gc
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -148,7 +149,9 @@ def watched(provider: TracerProvider, name: str) -> Iterator[None]:
         yield
     finally:
         instrumentation.uninstrument()
-    if _open_calls.live:
+    # LiteLLM logs in a thread of its own, which holds a dropped stream until it has.
+    deadline = time.monotonic() + 5
+    while _open_calls.live and time.monotonic() < deadline:
         settle()
     assert _open_calls.live == {}
     assert calls.open_calls == {}
