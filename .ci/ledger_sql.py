@@ -25,6 +25,8 @@ SHARDED_BY = {
     "calls_by_hour": "toUInt32(bucket)",
     "calls_by_tenant_hour": "toUInt32(bucket)",
     "calls_by_tenant_day": "toUInt32(bucket)",
+    "budget_hours": "toUInt32(bucket)",
+    "probes": "cityHash64(backend)",
 }
 """Table to its sharding key: a function of what the rows are replaced by. Spans, calls and hops of a trace
 lie together; a bucket's generations lie together."""

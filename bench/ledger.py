@@ -138,7 +138,8 @@ def exact(ledger: Ledger, calls: int) -> bool:
             ("tollspan_tenant_days", "sum(calls)"),
         )
     ]
-    return all(
+    # A sum of nothing would equal any other such sum.
+    return Decimal(known["usd"]) > 0 and all(
         each["calls"] == calls and Decimal(each["usd"]) == Decimal(known["usd"]) for each in said
     )
 

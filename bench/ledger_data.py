@@ -107,7 +107,7 @@ SELECT {IDS}, lower(leftPad(hex(cityHash64(n, 7)), 16, '0')) AS span_id, span_id
        model AS response_model, model AS served_model, if(luck < 19, 2, 1)::UInt16 AS hop_count,
        written AS input_tokens, answered AS output_tokens,
        if(luck > 60, intDiv(written, 2), NULL) AS cache_read_tokens,
-       if(luck = 31, NULL, CAST(toDecimal128(steps, 0) / 1000000000000 AS Decimal(18, 12))) AS cost_usd,
+       if(luck = 31, NULL, CAST(toDecimal128(steps, 12) / 1000000000000 AS Decimal(18, 12))) AS cost_usd,
        if(luck = 31, 'unpriced', 'derived') AS cost_grade, if(luck = 31, '', 'local') AS cost_source,
        cost_usd AS derived_usd, if(luck = 5, cost_usd, NULL) AS wasted_usd,
        if(luck = 5, 'retry', '') AS waste_reason,
@@ -201,7 +201,7 @@ def truth(calls: int) -> str:
     """A statement for the sum of the calls' newest amounts, without any table."""
     total = calls + calls * 3 // 100 + calls * 2 // 100
     return f"""
-SELECT sum(CAST(toDecimal128(steps, 0) / 1000000000000 AS Decimal(38, 12))) AS usd
+SELECT sum(CAST(toDecimal128(steps, 12) / 1000000000000 AS Decimal(38, 12))) AS usd
 FROM (
     SELECT n, max(steps) AS steps FROM ({_drawn(calls, f"numbers({total})")})
     WHERE luck != 31 GROUP BY n
@@ -283,7 +283,12 @@ def count(connection: Any, table: str) -> int:
 
 
 def settled(connection: Any, seconds: float = 600.0) -> None:
-    """Have the engine merge what it merges after a quiet quarter of an hour, and wait until it has."""
+    """Make it a ledger that grew as its calls were made: each was told when it was made, and the engine
+    has merged what it merges after a quiet quarter of an hour."""
+    told_at = "ALTER TABLE llm_calls MODIFY COLUMN told_at DateTime('UTC') MATERIALIZED"
+    connection.query(f"{told_at} toDateTime(time)")
+    connection.query("ALTER TABLE llm_calls MATERIALIZE COLUMN told_at SETTINGS mutations_sync = 2")
+    connection.query(f"{told_at} now('UTC')")
     for table in ("llm_calls", "llm_hops"):
         setting = f"ALTER TABLE {table} MODIFY SETTING min_age_to_force_merge_seconds ="
         connection.query(f"{setting} 1")

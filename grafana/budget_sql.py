@@ -1,8 +1,8 @@
 """What calls cost each budget: the calls that its filters leave, in the period that the time range ends in.
 
 `tollspan_budgets` says where every budget stands now. Time series and paces need the same sums by time
-bucket, so they are made here from the same two tables: the budgets, and the calls that are real or of
-which nobody says what they are. Variables of the boards do not filter what a budget counts.
+bucket, so they are made here from the same tables: the budgets, the calls that are real or of which nobody says
+what they are, and the sums of their hours. Variables of the boards do not filter what a budget counts.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ NOBODY = "char(0)"
 """Stands for every value that no budget names, so that calls fall into few groups."""
 
 
-def spent(bucket: str) -> str:
+def spent(bucket: str, fine_from: str, before: str) -> str:
     """Table expressions up to `limits`, every enabled budget with `start` and `end` of its period, and
-    `spent`, the `usd` of each budget's `name` by `bucket`, of a month at most.
+    `spent`, the `usd` of each budget's `name` by `bucket` and `day` (UTC), of a month at most.
 
-    A column that no budget filters by is not read. Calls are summed by what budgets name, then each
-    sum is looked up by the columns and values of a budget's filters, so that thousands of budgets
-    cost little more than one.
+    Hours before `fine_from` that the ledger has counted for these budgets come from its sums, everything
+    else from the calls. A column that no budget filters by is not read. Calls are summed by what budgets
+    name, then each sum is looked up by the columns and values of a budget's filters, so that thousands of
+    budgets cost little more than one.
 
     Args:
-        bucket: an expression of the call's `c.time`, which is not before `begin`.
+        bucket: an expression of the call's `c.time`.
+        fine_from: the moment before which every call has the same bucket.
+        before: that bucket.
     """
     named = ",\n         ".join(
         f"if(has(asked, '{name}'), if(concat('{name}', {NOBODY}, {column}) IN (SELECT arrayJoin(pairs)), "
@@ -60,24 +63,38 @@ def spent(bucket: str) -> str:
   SELECT groupUniqArray(keys) FROM limits
 ) AS shapes, (
   SELECT groupUniqArrayArray(arrayMap(key -> concat(key, {NOBODY}, filters[key]), keys)) FROM limits
-) AS pairs, arrayFilter(key -> startsWith(key, 'tag.'), asked) AS tagged, (
-  SELECT least(min(start), $__toTime - 21600) FROM limits
-) AS begin, paid AS (
-  SELECT {bucket} AS bucket,
+) AS pairs, arrayFilter(key -> startsWith(key, 'tag.'), asked) AS tagged,
+toStartOfHour(toDateTime({fine_from}, 'UTC')) AS fine_from, (
+  SELECT least(coalesce(minOrNull(start), fine_from), fine_from) FROM limits
+) AS begin, (
+  SELECT arrayPushBack(arraySort(groupArray(h.bucket)), toDateTime(0, 'UTC')) FROM tollspan_budget_hours AS h
+  WHERE h.budget = '' AND h.bucket >= begin
+) AS known, (
+  SELECT least(begin + 3600 * (arrayFirstIndex((hour, place) -> hour != begin + 3600 * (place - 1),
+                                               known, arrayEnumerate(known)) - 1),
+               fine_from, doubt_from)
+  FROM tollspan_budget_doubt
+) AS known_until, paid AS (
+  SELECT {bucket} AS bucket, toStartOfDay(c.time) AS day,
          {named},
          arrayMap(key -> if(has(pairs, concat(key, {NOBODY}, c.tags[substring(key, 5)])),
                             c.tags[substring(key, 5)], {NOBODY}), tagged) AS c_tags,
          sum(c.cost_usd) AS usd
   FROM tollspan_calls AS c
-  WHERE c.time >= begin AND c.time <= $__toTime AND c.data_mode IN ('real', '')
+  WHERE c.time >= known_until AND c.time <= $__toTime AND c.data_mode IN ('real', '')
     AND c.cost_usd IS NOT NULL
   GROUP BY ALL
 ), sums AS (
-  SELECT s.bucket AS bucket, s.usd AS usd, arrayJoin(shapes) AS shape,
+  SELECT s.bucket AS bucket, s.day AS day, s.usd AS usd, arrayJoin(shapes) AS shape,
          arrayMap(key -> multiIf({value}s.c_tags[indexOf(tagged, key)]), shape) AS had
   FROM paid AS s
 ), spent AS (
-  SELECT b.name AS name, e.bucket AS bucket, sum(e.usd) AS usd
+  SELECT b.name AS name, e.bucket AS bucket, e.day AS day, sum(e.usd) AS usd
   FROM sums AS e INNER JOIN limits AS b ON e.shape = b.keys AND e.had = b.wanted
-  GROUP BY name, bucket
+  GROUP BY name, bucket, day
+  UNION ALL
+  SELECT h.budget AS name, {before} AS bucket, toStartOfDay(h.bucket) AS day, sum(h.usd) AS usd
+  FROM tollspan_budget_hours AS h
+  WHERE h.bucket >= begin AND h.bucket < known_until AND h.budget != '' AND h.usd IS NOT NULL
+  GROUP BY name, bucket, day
 )"""

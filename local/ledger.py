@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Lock
@@ -27,6 +27,7 @@ from ._embedded import Unreadable, connect
 from ._infile import as_file
 from .keeping import forget_after, sums_can_be_made_again
 from .migrations import NewerLedger, migrate
+from .outfile import Outfile
 from .refused import Unusable
 
 __all__ = ["Busy", "Ledger", "LedgerError", "Unusable"]
@@ -45,6 +46,9 @@ LIMITS = {
     "output_format_json_quote_denormals": 0,
 }
 """What a reader may do: read, for ten seconds, so many rows."""
+
+OF_A_FILE = {"max_execution_time": 600, "max_result_rows": 0}
+"""Instead of these, for rows that go to a file."""
 
 INSERTING = "max_partitions_per_insert_block = 0, optimize_on_insert = 0"
 """A batch may span many months; that its rows replace each other is seen when it is read or merged."""
@@ -72,11 +76,14 @@ class Ledger:
         self._connections: list[Any] = []
         self._readers: Queue[Any] = Queue()
         self._writing = Lock()
-        self._counted = False
+        self._counting = Lock()
+        self._told, self._counted = 0, -1
         try:
             self._writer = self._connected()
             migrate(self._writer)
             forget_after(self._writer, settings())
+            self._counter = self._connected()
+            self._counter.query("SET max_threads = 1")
             for _ in range(READERS):
                 reader = self._connected()
                 for name, value in LIMITS.items():
@@ -114,13 +121,13 @@ class Ledger:
 
     def _insert(self, table: str, form: str, body: bytes) -> None:
         with as_file(body) as path, self._writing:
-            self._counted = self._counted and table != "llm_calls"
             _lines(
                 self._writer,
                 f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
                 {},
                 "Null",
             )
+            self._told += table == "llm_calls"
 
     def remove(self, table: str, condition: str, parameters: Mapping[str, Any]) -> None:
         """Delete the rows of `table` under `condition`; they are gone when it returns.
@@ -128,29 +135,34 @@ class Ledger:
         Raises:
             LedgerError: the engine refused it.
         """
-        with self._writing:
+        with self._counting, self._writing:
             _rows(
                 self._writer,
                 f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
                 parameters,
             )
-            if table == "llm_calls" and sums_can_be_made_again(settings()):
-                rollups.forget(self._writer)
-                self._counted = False
+            if table == "llm_calls":
+                again = sums_can_be_made_again(settings())
+                rollups.forget(self._writer, all_of_them=again)
+                self._told += again
 
     def count_again(self) -> None:
-        """Make the rollups equal the calls, if any were told since they last did.
+        """Make the rollups equal the calls told so far, if any were since they last did.
+
+        Writing goes on meanwhile; a call that is told while its hour is counted has it counted again
+        the next time.
 
         Raises:
             LedgerError: the engine could not do it.
         """
-        with self._writing:
-            if not self._counted:
+        with self._counting:
+            told = self._told
+            if told != self._counted:
                 try:
-                    rollups.refresh(self._writer)
+                    rollups.refresh(self._counter)
                 except (chdb.ChdbError, RuntimeError) as error:
                     raise LedgerError(_first_line(error)) from error
-                self._counted = True
+                self._counted = told
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a reading statement, parameters bound as `{name:Type}`.
@@ -175,6 +187,27 @@ class Ledger:
         with self._reader() as reader:
             names, types, *rows = _lines(reader, timed, {}, "JSONCompactEachRowWithNamesAndTypes")
         return dict(zip(names, types, strict=True)), rows
+
+    def parquet(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+        """The rows of a reading statement as one Parquet file, piece by piece.
+
+        The engine writes it to a temporary file first: memory holds a group of its rows.
+
+        Raises:
+            Busy: it took too long.
+            LedgerError: the engine refused it.
+        """
+        file = Outfile()
+        try:
+            with closing(connect(self.folder)) as connection:
+                for name, value in (LIMITS | OF_A_FILE).items():
+                    connection.query(f"SET {name} = {value!r}")
+                into = f"INTO OUTFILE '{file.path}' FORMAT Parquet"
+                _lines(connection, f"{sql}\n{into}", parameters, "Null")
+            return file.pieces()
+        except BaseException:
+            file.remove()
+            raise
 
     def recall(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Rows as `query` gives them, for the writer itself: no limits and no waiting for readers.

@@ -11,7 +11,10 @@ from .migrations import statements
 
 __all__ = ["TABLES", "forget", "refresh"]
 
-TABLES = ("calls_by_minute", "calls_by_hour", "calls_by_tenant_hour", "calls_by_tenant_day")
+TABLES = (
+    *("calls_by_minute", "calls_by_hour", "calls_by_tenant_hour", "calls_by_tenant_day"),
+    "budget_hours",
+)
 REFRESH = re.compile(
     r"CREATE MATERIALIZED VIEW IF NOT EXISTS \w+ REFRESH EVERY [\w ]+ APPEND TO (\w+) AS\s"
 )
@@ -20,7 +23,7 @@ REFRESH = re.compile(
 def refresh(connection: Any) -> None:
     """Count the buckets again of which a call was told since a little before the last refresh.
 
-    Nothing may be written to the ledger meanwhile. When it returns the rollups equal it.
+    When it returns the rollups equal what stood in the ledger before.
     """
     for statement in _counting():
         connection.query(statement)
@@ -32,7 +35,11 @@ def _counting() -> list[str]:
     return [REFRESH.sub(r"INSERT INTO \1 ", each) for each in statements(text)]
 
 
-def forget(connection: Any) -> None:
-    """Count everything anew at the next refresh: calls were taken out of the ledger."""
-    for table in TABLES:
+def forget(connection: Any, *, all_of_them: bool) -> None:
+    """Count anew at the next refresh: calls were taken out of the ledger.
+
+    What budgets have spent is of the last weeks and is always counted anew; without `all_of_them` the
+    other sums stay, because they outlive their calls.
+    """
+    for table in TABLES if all_of_them else ("budget_hours",):
         connection.query(f"TRUNCATE TABLE {table}")

@@ -27,6 +27,7 @@ from . import budgets, status
 from .api import PAGE, api
 from .arrivals import Arrivals
 from .clickhouse_http import clickhouse_http
+from .counting import Counting
 from .demo_data import DemoData, is_demo
 from .gate import Gate, is_loopback
 from .ledger import Ledger
@@ -113,6 +114,7 @@ class LocalStack:
         self.stage = Stage(settled, normalised, recall, recall.linked)
         self.writer = Writer(self.ledger, self.stage, self._committed)
         self._stopping.append(self.writer.stop)
+        self._stopping.append(Counting(self.ledger).stop)
         self._serve(loop, page, http, sql)
         try:
             receiver = GrpcReceiver(

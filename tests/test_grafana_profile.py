@@ -29,7 +29,10 @@ OVERRIDES = {
     *("unit", "decimals", "links", "min", "max", "color", "thresholds", "noValue"),
     *("custom.width", "custom.cellOptions", "custom.hidden"),
 }
-TABLES = {"tollspan_calls", "tollspan_hops", "tollspan_budgets", "budgets"}
+TABLES = {
+    *("tollspan_calls", "tollspan_hops", "tollspan_budgets", "budgets"),
+    *("tollspan_budget_hours", "tollspan_budget_doubt"),
+}
 EVERY_CELL = {"id": "byRegexp", "options": "/.*/"}
 VARIABLES = [
     *("datasource", "environment", "data_mode", "tenant", "team", "endpoint", "provider", "model"),

@@ -51,7 +51,7 @@ def top(what: str, kind: str, target: str, width: int = 24) -> Panel:
          countIf(current) AS n, countIf(cost_usd IS NOT NULL AND current) AS priced,
          countIf(cost_usd IS NOT NULL AND NOT current) AS priced_before,
          sumIf(tokens, current) AS t, countIf(failed AND current) AS failing,
-         quantileStateIf(0.95)(duration_s, current) AS slow
+         groupArraySampleIf(8192, 1)(duration_s, current) AS slow
   FROM calls GROUP BY one
 ), placed AS (
   SELECT *, row_number() OVER (ORDER BY n = 0, usd DESC NULLS LAST, n DESC, one) <= 20 AND n > 0 AS big
@@ -59,7 +59,8 @@ def top(what: str, kind: str, target: str, width: int = 24) -> Panel:
 ), named AS (
   SELECT if(big, one, '(all others)') AS name, sum(usd) AS spend, sum(usd_before) AS spend_before,
          sum(n) AS calls, sum(priced) AS n_priced, sum(priced_before) AS n_priced_before,
-         sum(t) AS tokens_of, sum(failing) AS failures, quantileMerge(0.95)(slow) AS slowest
+         sum(t) AS tokens_of, sum(failing) AS failures,
+         arrayReduce('quantile(0.95)', groupArraySampleArray(8192, 1)(slow)) AS slowest
   FROM placed GROUP BY name
 )
 SELECT name AS {what}, spend,

@@ -84,15 +84,15 @@ ORDER BY b.ratio DESC, b.name LIMIT 200
         *[Column(f"of_{name}", hidden=True) for name in OF],
     ],
 )
-WINDOWS = "(if(c.time > $__toTime - 3600, 1, if(c.time > $__toTime - 21600, 6, 24)), toStartOfDay(c.time))"
+WINDOWS = "if(c.time > $__toTime - 3600, 1, if(c.time > $__toTime - 21600, 6, 24))"
 BURN = f"""
-WITH {spent(WINDOWS)}, paces AS (
+WITH {spent(WINDOWS, "$__toTime - 21600", "24")}, paces AS (
   SELECT b.name AS name, b.owner AS owner, b.contact AS contact,
          b.limit_usd AS limit, b.end AS end,
-         toFloat64(sumIf(s.usd, s.bucket.1 = 1)) AS last_hour,
-         toFloat64(sumIf(s.usd, s.bucket.1 <= 6)) / 6 AS hour_of_six,
+         toFloat64(sumIf(s.usd, s.bucket = 1)) AS last_hour,
+         toFloat64(sumIf(s.usd, s.bucket <= 6)) / 6 AS hour_of_six,
          least(last_hour, hour_of_six) AS pace,
-         b.limit_usd - coalesce(sumIf(s.usd, s.bucket.2 >= b.start), 0) AS unspent
+         b.limit_usd - coalesce(sumIf(s.usd, s.day >= b.start), 0) AS unspent
   FROM limits AS b LEFT JOIN spent AS s ON s.name = b.name
   GROUP BY b.name, b.owner, b.contact, b.limit_usd, b.start, b.end
 )"""
@@ -120,12 +120,13 @@ FROM paces ORDER BY runs_out_in NULLS LAST, name LIMIT 200
         Column("period_ends_in", "s", 1, width=130),
     ],
 )
+FIRST = "toStartOfInterval($__fromTime, INTERVAL $__interval_s second)"
 COURSE = lines(
     "How did it get there?",
     "Part of each limit that was used since the period began, at the end of each time bucket; the "
     f"eight fullest budgets. {UNFILTERED}",
     f"""
-WITH {spent("greatest($__timeInterval(c.time), toStartOfInterval($__fromTime, INTERVAL $__interval_s second))")}
+WITH {spent(f"greatest($__timeInterval(c.time), {FIRST})", "$__fromTime", FIRST)}
 , moments AS (
   SELECT name, toDateTime(arrayJoin(range(
              toUInt32(toStartOfInterval(greatest(start, $__fromTime), INTERVAL $__interval_s second)),
@@ -135,11 +136,11 @@ WITH {spent("greatest($__timeInterval(c.time), toStartOfInterval($__fromTime, IN
   SELECT l.name AS name, e.bucket AS bucket, any(toFloat64(l.limit_usd)) AS limit_usd,
          sum(toFloat64(e.usd)) AS usd
   FROM limits AS l INNER JOIN (
-    SELECT s.name AS name, s.bucket AS bucket, s.usd AS usd FROM spent AS s
+    SELECT s.name AS name, s.bucket AS bucket, s.day AS day, s.usd AS usd FROM spent AS s
     UNION ALL
-    SELECT m.name, m.bucket, 0 FROM moments AS m
+    SELECT m.name, m.bucket, $__toTime, 0 FROM moments AS m
   ) AS e ON e.name = l.name
-  WHERE e.bucket >= toStartOfInterval(l.start, INTERVAL $__interval_s second)
+  WHERE e.day >= l.start
   GROUP BY name, bucket
 ), course AS (
   SELECT name, bucket, sum(usd) OVER (PARTITION BY name ORDER BY bucket) / limit_usd AS used,

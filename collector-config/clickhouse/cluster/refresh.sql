@@ -273,3 +273,29 @@ SELECT bucket, c_environment AS environment, c_data_mode AS data_mode, c_tenant 
        toUnixTimestamp64Milli(now64(3)) AS gen
 FROM counted
 GROUP BY ALL;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_budget_hours REFRESH EVERY 1 MINUTE APPEND TO budget_hours AS
+WITH
+    (SELECT toDateTime(greatest(intDiv(max(gen), 1000), 300) - 300, 'UTC') FROM budget_hours) AS since,
+    now('UTC') AS moment,
+    least(toDateTime(toStartOfMonth(moment), 'UTC'), toDateTime(toStartOfWeek(moment, 1), 'UTC')) AS begin,
+    told AS (
+        SELECT DISTINCT toStartOfHour(time) AS bucket FROM llm_calls WHERE told_at >= since
+        UNION DISTINCT
+        -- Hours of the periods that lie around now which were not counted for the budgets of today.
+        SELECT toDateTime(arrayJoin(range(toUInt32(begin), toUInt32(moment), 3600)), 'UTC') AS bucket
+        WHERE bucket NOT IN (SELECT bucket FROM tollspan_budget_hours WHERE budget = '')
+    )
+SELECT bucket, (SELECT budgets_hash FROM tollspan_budget_set) AS budgets_hash, budget,
+       sum(s_usd) AS usd, sum(n_calls) AS calls, sum(n_unpriced) AS unpriced_calls,
+       toUnixTimestamp64Milli(now64(3)) AS gen
+FROM (
+    SELECT bucket, budget, usd AS s_usd, calls AS n_calls, unpriced_calls AS n_unpriced
+    FROM tollspan_budget_calls
+    WHERE bucket >= (SELECT min(bucket) FROM told) AND bucket <= (SELECT max(bucket) FROM told)
+      AND bucket GLOBAL IN (SELECT bucket FROM told)
+    UNION ALL
+    -- Hours in which no budget has a call were counted, too.
+    SELECT bucket, '', NULL, 0, 0 FROM told
+)
+GROUP BY bucket, budget;
