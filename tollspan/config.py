@@ -1,4 +1,4 @@
-"""Every setting of tollspan, once: name, environment variable, type, default, meaning.
+"""Reads the settings of tollspan, which `settings` declares, and what else the environment says.
 
 The only module that reads the environment. Standard `OTEL_*` variables are read by the
 OpenTelemetry SDK itself and win where one exists; what stands here is ours.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from .settings import Settings
 
 __all__ = [
     "ConfigError",
@@ -33,197 +35,6 @@ _logger = logging.getLogger("tollspan")
 
 class ConfigError(ValueError):
     """A setting that cannot be used. The message says which, what is wrong and what to write."""
-
-
-def _setting(env: str, default: Any, doc: str, *, secret: bool = False, pairs: bool = False) -> Any:
-    return field(
-        default=default, repr=not secret, metadata={"env": env, "doc": doc, "pairs": pairs}
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment asks for. Fields carry their variable and their meaning in `metadata`."""
-
-    disabled: bool = _setting("TOLLSPAN_DISABLED", False, "Patch nothing and add no processor.")
-    endpoint: str = _setting("TOLLSPAN_ENDPOINT", "", "Endpoint tag of calls that no block tags.")
-    prompt: str = _setting("TOLLSPAN_PROMPT", "", "Prompt name of calls that no block tags.")
-    prompt_version: str = _setting("TOLLSPAN_PROMPT_VERSION", "", "Prompt version, likewise.")
-    tenant: str = _setting("TOLLSPAN_TENANT", "", "Tenant of calls that no block tags.")
-    user: str = _setting("TOLLSPAN_USER", "", "User of calls that no block tags.")
-    session: str = _setting("TOLLSPAN_SESSION", "", "Session of calls that no block tags.")
-    data_mode: str = _setting(
-        "TOLLSPAN_DATA_MODE", "real", "What the calls are: `real`, `test`, `replay` or `shadow`."
-    )
-    tags: tuple[tuple[str, str], ...] = _setting(
-        "TOLLSPAN_TAGS", (), "Tags of every call, as `team=growth,app=web`.", pairs=True
-    )
-    hash_key: str = _setting(
-        "TOLLSPAN_HASH_KEY",
-        "",
-        "Secret key: when set, tenant, user and session ids leave the process as HMAC-SHA256, "
-        "and calls carry a fingerprint of the provider API key.",
-        secret=True,
-    )
-    propagate_to: tuple[str, ...] = _setting(
-        "TOLLSPAN_PROPAGATE_TO",
-        ("loopback", "private"),
-        "Hosts that receive trace context and attribution: names, `*.suffix`, addresses, networks "
-        "such as `10.0.0.0/8`, and the words `loopback` and `private`. Nothing else receives any.",
-    )
-    join_callers: bool = _setting(
-        "TOLLSPAN_JOIN_CALLERS",
-        True,
-        "Calls made for a request that came out of an instrumented caller's call restate that call, "
-        "which owns the money. Switch off in a gateway that keeps books of its own.",
-    )
-    bridges: tuple[str, ...] = _setting(
-        "TOLLSPAN_BRIDGES",
-        (),
-        "Gateways that are asked to join the trace or to say more, with something added to requests "
-        "that go to them: `cloudflare`, `foundry`, `litellm`, `openrouter`, `portkey`, `vsr`. "
-        "What each sends: docs/bridges.md.",
-    )
-    response_headers: tuple[str, ...] = _setting(
-        "TOLLSPAN_RESPONSE_HEADERS", (), "More response headers to keep, beside the allow-list."
-    )
-    direct_hosts: tuple[str, ...] = _setting(
-        "TOLLSPAN_DIRECT_HOSTS",
-        ("loopback",),
-        "Hosts that serve models themselves: no unknown gateway is inferred there. Names, "
-        "`*.suffix`, addresses, networks, `loopback` and `private`.",
-    )
-    otoroshi_prefix: str = _setting(
-        "TOLLSPAN_OTOROSHI_PREFIX",
-        "x-otoroshi-llm-",
-        "How the headers of an Otoroshi gateway's LLM extension begin.",
-    )
-    slow_s: int = _setting(
-        "TOLLSPAN_SLOW_S",
-        30,
-        "Seconds after which a call that ended well counts as slow, and somebody is to blame; "
-        "0 is never.",
-    )
-    stream_usage: tuple[str, ...] = _setting(
-        "TOLLSPAN_STREAM_USAGE",
-        (),
-        "Whose chat streams are asked for their usage (`stream_options.include_usage`; the caller "
-        "does not see the chunk that this adds): `1` for every provider that documents it, and "
-        "names of more hosts.",
-    )
-    estimate_usage: bool = _setting(
-        "TOLLSPAN_ESTIMATE_USAGE",
-        False,
-        "Estimate the tokens of chat streams that state no usage, by their length in bytes; such "
-        "calls are graded `estimated`.",
-    )
-    bedrock_models: tuple[tuple[str, str], ...] = _setting(
-        "TOLLSPAN_BEDROCK_MODELS",
-        (),
-        "Models behind ids of your own on Bedrock (application inference profiles, provisioned "
-        "throughput, imported models), as `profile-id=anthropic.claude-sonnet-4-5-20250929-v1:0`; "
-        "ARNs do as well.",
-        pairs=True,
-    )
-    prices: str = _setting(
-        "TOLLSPAN_PRICES", "", "Path of a price file (TOML or JSON) that goes before the book."
-    )
-    metrics: bool = _setting("TOLLSPAN_METRICS", True, "Record metrics beside the spans.")
-    metric_tenants: tuple[str, ...] = _setting(
-        "TOLLSPAN_METRIC_TENANTS", (), "Tenants that metrics name; all others count as `other`."
-    )
-    doctor: str = _setting(
-        "TOLLSPAN_DOCTOR",
-        "",
-        "File to which a process adds its doctor report at exit, one line of JSON; `-` prints the "
-        "table on standard error.",
-    )
-    raise_faults: bool = _setting(
-        "TOLLSPAN_RAISE", False, "Raise tollspan's own faults instead of swallowing them (tests)."
-    )
-    host: str = _setting(
-        "TOLLSPAN_HOST", "127.0.0.1", "Address that servers bind; off loopback a token is needed."
-    )
-    ui_port: int = _setting("TOLLSPAN_UI_PORT", 4319, "Port of the local page and its API.")
-    grpc_port: int = _setting("TOLLSPAN_GRPC_PORT", 4317, "Port of OTLP over gRPC.")
-    http_port: int = _setting("TOLLSPAN_HTTP_PORT", 4318, "Port of OTLP over HTTP.")
-    token: str = _setting(
-        "TOLLSPAN_TOKEN", "", "Bearer token that servers ask for off loopback.", secret=True
-    )
-    data_dir: str = _setting(
-        "TOLLSPAN_DATA_DIR", "", "Folder of the local ledger; default: a folder in the state home."
-    )
-    budgets: str = _setting(
-        "TOLLSPAN_BUDGETS", "", "Path of a TOML file with the budgets of the local ledger."
-    )
-    keep_spans_days: int = _setting(
-        "TOLLSPAN_KEEP_SPANS_DAYS",
-        0,
-        "Days after which the local ledger forgets spans; 0 is never, here and for the next two.",
-    )
-    keep_calls_days: int = _setting(
-        "TOLLSPAN_KEEP_CALLS_DAYS", 0, "Days after which it forgets calls and their hops."
-    )
-    keep_rollups_days: int = _setting(
-        "TOLLSPAN_KEEP_ROLLUPS_DAYS", 0, "Days after which it forgets sums of calls by time."
-    )
-    forward_to: str = _setting(
-        "TOLLSPAN_FORWARD_TO",
-        "",
-        "Where `tollspan stage` sends on: `grpc://host:4317` or `http://host:4318` (with `s` for "
-        "TLS). Headers, certificates and compression as in the standard `OTEL_EXPORTER_OTLP_*`.",
-    )
-    forward_timeout_s: int = _setting(
-        "TOLLSPAN_FORWARD_TIMEOUT_S", 10, "Seconds that the stage waits for an answer there."
-    )
-    admin_port: int = _setting(
-        "TOLLSPAN_ADMIN_PORT", 4320, "Port of the stage's `/metrics`, `/healthz` and `/readyz`."
-    )
-    stage_name: str = _setting(
-        "TOLLSPAN_STAGE_NAME", "", "What the stage is called in its records; default: host name."
-    )
-    window_s: int = _setting(
-        "TOLLSPAN_WINDOW_S",
-        60,
-        "Seconds that the stage holds a trace, from its first span; spans that come later are late.",
-    )
-    stage_memory_mb: int = _setting(
-        "TOLLSPAN_STAGE_MEMORY_MB", 512, "Megabytes that the stage holds of traces, at most."
-    )
-    stage_inflight_mb: int = _setting(
-        "TOLLSPAN_STAGE_INFLIGHT_MB",
-        256,
-        "Megabytes of requests that the stage has taken and not answered, at most; then it refuses.",
-    )
-    trace_spans: int = _setting(
-        "TOLLSPAN_TRACE_SPANS",
-        10_000,
-        "Spans of one trace that the stage holds; further ones are told without the others.",
-    )
-    clickhouse_port: int = _setting(
-        "TOLLSPAN_CLICKHOUSE_PORT",
-        0,
-        "Port on loopback where `tollspan up` speaks ClickHouse's HTTP, to read only; 0 is none.",
-    )
-    clickhouse_url: str = _setting(
-        "TOLLSPAN_CLICKHOUSE_URL",
-        "",
-        "HTTP interface of the ledger's ClickHouse, as `http://clickhouse:8123/tollspan`: the stage "
-        "asks it for traces that it no longer holds, and mends traces that two stages told.",
-    )
-    clickhouse_user: str = _setting("TOLLSPAN_CLICKHOUSE_USER", "", "Who asks; reading is enough.")
-    clickhouse_password: str = _setting(
-        "TOLLSPAN_CLICKHOUSE_PASSWORD", "", "With which password.", secret=True
-    )
-    mend_every_s: int = _setting(
-        "TOLLSPAN_MEND_EVERY_S",
-        60,
-        "Seconds between two mends of the stage, where ClickHouse is known; 0 is never. Of several "
-        "stages one is enough.",
-    )
-    mend_minutes: int = _setting(
-        "TOLLSPAN_MEND_MINUTES", 30, "How far back a mend looks, in minutes."
-    )
 
 
 def environment() -> Mapping[str, str]:
@@ -282,6 +93,7 @@ KINDS = {
     "_PORT": "port",
     "_S": "number of seconds",
     "_MB": "number of megabytes",
+    "_KB": "number of kilobytes",
     "_MINUTES": "number of minutes",
     "_DAYS": "number of days",
 }
