@@ -18,13 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import traffic
 from tollspan.collector.allocator import keep_pages, look_less_often
+
+if TYPE_CHECKING:
+    from tollspan.local.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -63,8 +67,11 @@ def hostile(spans: int) -> dict[str, float]:
     return _timed(lambda body: enrich(body).body, traffic.strangers, spans)
 
 
-def ledger(spans: int, *, without_spans: bool = False) -> dict[str, float]:
-    """From OTLP requests to committed rows of all tables, by all threads of the process."""
+def ledger(
+    spans: int, made: Callable[..., Iterable[bytes]] = traffic.ours, calls: float = 1
+) -> dict[str, float]:
+    """Calls that tollspan has settled in the application, 25 attributes each and cost and path: from
+    OTLP requests to committed rows of all tables, by all threads of the process."""
     from tollspan.collector import wire
     from tollspan.collector.foreign import normalised, settled
     from tollspan.collector.stage import Stage
@@ -72,43 +79,88 @@ def ledger(spans: int, *, without_spans: bool = False) -> dict[str, float]:
     from tollspan.local.recall import Recall
     from tollspan.local.writer import Writer
 
-    class CallsOnly(Ledger):
-        def append(self, table: str, block: bytes) -> None:
-            if table != "spans":
-                super().append(table, block)
-
     with tempfile.TemporaryDirectory() as folder:
-        opened = (CallsOnly if without_spans else Ledger)(Path(folder) / "ledger")
+        opened = Ledger(Path(folder) / "ledger")
         recall = Recall(opened)
         stage = Stage(settled, normalised, recall, recall.linked)
-        writer = Writer(opened, stage, lambda calls: None)
+        writer = Writer(opened, stage, lambda told: None, recall)
 
         def run(bodies: Iterable[bytes]) -> None:
-            waiting: list[Future[None]] = []
+            waiting: deque[Future[None]] = deque()
             for body in bodies:
                 if len(waiting) >= IN_FLIGHT:
-                    waiting.pop(0).result()
-                waiting.append(writer.offer(wire.traces(body).spans))
+                    waiting.popleft().result()
+                waiting.append(writer.take(wire.traces(body, seals=True)))
             for each in waiting:
                 each.result()
 
-        run(traffic.calls(WARM_SPANS, seed=7))
-        bodies = list(traffic.calls(spans))
+        run(made(WARM_SPANS, seed=7))
+        bodies = list(made(spans))
         before = time.process_time()
         run(bodies)
         took = time.process_time() - before
         writer.stop()
-        (row,) = opened.query("SELECT count() AS calls FROM tollspan_calls")
+        sent = len(bodies) * traffic.BATCH
+        stored(opened, sent + WARM_SPANS, int((sent + WARM_SPANS) * calls))
         opened.close()
-    made = len(bodies) * traffic.BATCH
-    if row["calls"] != made + WARM_SPANS:
-        raise SystemExit(f"{row['calls']} calls in the ledger, not {made + WARM_SPANS}")
+    return {"per_cpu_s": sent / took, "rss_mb": _rss_mb()}
+
+
+def stored(ledger: Ledger, spans: int, calls: int) -> None:
+    """Look whether all of them stand in the ledger.
+
+    Raises:
+        SystemExit: they do not.
+    """
+    (found,) = ledger.query(
+        "SELECT count() AS calls, countIf(cost_usd > 0) AS paid,"
+        " (SELECT count() FROM spans) AS spans, (SELECT count() FROM tollspan_hops) AS hops"
+        " FROM tollspan_calls"
+    )
+    wanted = {"calls": calls, "paid": calls, "spans": spans, "hops": calls}
+    if found != wanted:
+        raise SystemExit(f"in the ledger stand {found}, not {wanted}")
+
+
+def traces(spans: int) -> dict[str, float]:
+    """The same, with the attempt of each call."""
+    return ledger(spans, traffic.traces, calls=0.5)
+
+
+def foreign(spans: int) -> dict[str, float]:
+    """The same for calls that another instrumentation tells of, settled here."""
+    return ledger(spans, traffic.calls)
+
+
+def floor(spans: int) -> dict[str, float]:
+    """What `ledger` writes, ready-made: what the engine alone takes."""
+    from tollspan.collector import wire
+    from tollspan.local.ledger import Ledger
+    from tollspan.local.recall import Recall
+    from tollspan.local.straight import gone_straight
+
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Ledger(Path(folder) / "ledger")
+        recall = Recall(opened)
+        bodies = [*traffic.ours(WARM_SPANS, seed=7), *traffic.ours(spans)]
+        groups = [bodies[at : at + IN_FLIGHT] for at in range(0, len(bodies), IN_FLIGHT)]
+        ready = [
+            gone_straight(
+                [each for body in group for each in wire.traces(body, seals=True).sealed],
+                (),
+                recall,
+            ).blocks
+            for group in groups
+        ]
+        before = time.process_time()
+        for blocks in ready:
+            for table, parts in blocks.items():
+                opened.append(table, b"".join(parts))
+        took = time.process_time() - before
+        made = len(bodies) * traffic.BATCH
+        stored(opened, made, made)
+        opened.close()
     return {"per_cpu_s": made / took, "rss_mb": _rss_mb()}
-
-
-def calls_only(spans: int) -> dict[str, float]:
-    """The same without the table of spans."""
-    return ledger(spans, without_spans=True)
 
 
 SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
@@ -117,9 +169,11 @@ SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
     "others": others,
     "hostile": hostile,
     "ledger": ledger,
-    "calls_only": calls_only,
+    "traces": traces,
+    "foreign": foreign,
+    "floor": floor,
 }
-LESS = {"naive": 4, "hostile": 8, "ledger": 2, "calls_only": 2}
+LESS = {"naive": 4, "hostile": 8, "foreign": 4}
 """Takes so many times fewer spans: it is slower."""
 
 

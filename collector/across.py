@@ -10,7 +10,7 @@ from typing import Any
 from tollspan import semconv
 
 from .evidence import Proof, is_sent_on, proof, requests_of
-from .links import ANSWER, Links, Place
+from .links import PASSING, Links, Place
 from .ownership import Known, Part, ancestors, owners, tells_again
 from .span import Span
 
@@ -91,7 +91,11 @@ class Across:
     ) -> Place | None:
         """Where the call is that has heard one of `keys`, and its owner."""
         told = self._traces[trace_id].spans[span_id].span
-        for other_id, heard_by in self._links.hearing(keys):
+        passing = [key for key in keys if key.startswith(PASSING)]
+        lasting = [key for key in keys if not key.startswith(PASSING)]
+        heard = [(place, False) for place in self._links.hearing(lasting)]
+        heard += [(place, True) for place in self._links.hearing(passing)]
+        for (other_id, heard_by), only_then in heard:
             if other_id in path:
                 continue
             spans = self._traces[other_id].spans
@@ -100,8 +104,7 @@ class Across:
             if not calls:
                 continue
             own = spans[calls[0]].span
-            answer_only = all(key.startswith(ANSWER) for key in keys)
-            if answer_only and not (told is not None and own is not None and _meet(told, own)):
+            if only_then and not (told is not None and own is not None and _meet(told, own)):
                 continue
             owner = self.decided(other_id, path).get(calls[0], calls[0])
             return (other_id, owner)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tollspan import semconv
+from tollspan.processors.ownership import restated_usage
 
 from .evidence import Proof
 from .ownership import OWNER, RESTATED, Known, Part
@@ -52,7 +53,13 @@ def call_id(trace_id: str, span_id: str, start_ns: int) -> str:
 
 
 def content(known: Known, owner: str, hop_spans: Sequence[Known], proven: Proof | None) -> int:
-    """A hash of all that a call's row is made from: versions stand for the spans' content."""
+    """A hash of all that a call's row is made from: versions stand for the spans' content.
+
+    Of a call that nothing else says anything about it is the version of its span.
+    """
+    alone = known.span is not None and owner == known.span.span_id
+    if alone and not hop_spans and proven is None and known.settled_from in ((), (known.version,)):
+        return known.version
     versions = [hop.version for hop in hop_spans]
     told = (proven.attempts, proven.exact, sorted(proven.gateways)) if proven else None
     made_of = (known.version, owner, known.settled_from, versions, told)
@@ -65,6 +72,9 @@ def made(
     said_restated = span.attributes.get(semconv.COST_ROLE) == RESTATED
     ours = known.part == Part.OURS and not (said_restated and owner == span.span_id)
     attributes: Mapping[str, Any] = span.attributes if ours else known.settled
+    if ours and said_restated:
+        # What it restates stands in its row, which nobody sums, to be compared with the owner's.
+        attributes = {**restated_usage(attributes), **attributes}
     hops = _observed(hop_spans) or [Hop(index, each) for index, each in enumerate(known.hops)]
     if not hops and attributes.get(semconv.HOP_COUNT) in (None, 1):
         hops = [Hop(0, _model_of(attributes))]

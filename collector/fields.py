@@ -5,12 +5,14 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-__all__ = ["field", "head", "written"]
+__all__ = ["field", "fields", "head", "written"]
 
 ATTRIBUTES_TAG = b"\x4a"
 """Field 9 of a span, length-delimited."""
@@ -58,6 +60,16 @@ def _utf8(text: str) -> str:
 def field(raw: bytes) -> bytes:
     """An attribute as a field of a span."""
     return head(ATTRIBUTES_TAG, len(raw)) + raw
+
+
+def fields(raws: Sequence[bytes]) -> Iterable[bytes]:
+    """What attributes are as fields of a span, in pieces."""
+    return chain.from_iterable(zip(map(_head, map(len, raws)), raws, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _head(size: int) -> bytes:
+    return head(ATTRIBUTES_TAG, size)
 
 
 def head(tag: bytes, size: int) -> bytes:

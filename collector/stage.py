@@ -44,6 +44,8 @@ class Remembered:
 
     spans: Iterable[Span] = ()
     hops: Mapping[str, Iterable[int]] = field(default_factory=dict)
+    told: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By trace and span id: `content` of calls as they were told last, where that is known."""
 
 
 Recall = Callable[[Sequence[str]], Remembered]
@@ -110,6 +112,8 @@ class Stage:
         for span in remembered.spans:
             if span.trace_id in self._traces:
                 self._learn(span, remembered.hops)
+        for (trace_id, span_id), content_told in remembered.told.items():
+            self._traces[trace_id].told[span_id] = content_told
 
     def _followed(self) -> list[str]:
         """Traces that new keys join to what came, from here or from the ledger."""
@@ -123,7 +127,7 @@ class Stage:
             new = [key for key in keys if key in worn or key not in self._worn]
             shared = [key for key in new if self._links.are_shared((key,))]
             found |= dict.fromkeys(trace_id for trace_id, _ in self._links.everywhere(shared))
-            told = dict.fromkeys(self._linked(keys))
+            told = dict.fromkeys(self._linked(new))
             strange = [each for each in told if each not in self._traces]
             self._remember(strange)
             found |= dict.fromkeys(strange)

@@ -7,7 +7,7 @@ ids are hex, 64-bit numbers are strings, unknown fields are ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from .enrich import settling
 from .opened import opened, resource_of, scope_of
 from .private import kept
 from .receiver import Malformed
+from .sealed import Sealed
 from .span import Span, fault
 from .trimmed import Bundle, View
 from .unjoined import UNJOINED, before
@@ -37,8 +38,20 @@ class Decoded:
     """The spans of one request, and how many had to be left out, with the last reason."""
 
     spans: list[Span] = field(default_factory=list)
+    sealed: list[Sealed] = field(default_factory=list)
+    """Others, not opened: to be opened, and then added, by whoever takes them."""
     rejected: int = 0
     why: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many spans it has, those included that are not opened yet."""
+        return len(self.spans) + sum(len(each.spans) for each in self.sealed)
+
+    def reject(self, other: Decoded) -> None:
+        """Count what was left out of `other`, too."""
+        self.rejected += other.rejected
+        self.why = other.why or self.why
 
     def add(self, span: Span) -> None:
         """Take `span` if it can be kept."""
@@ -50,14 +63,19 @@ class Decoded:
             self.spans.append(span)
 
 
-def traces(body: bytes, *, is_json: bool = False) -> Decoded:
-    """The spans of one ExportTraceServiceRequest.
+def traces(body: bytes, *, is_json: bool = False, seals: bool = False) -> Decoded:
+    """The spans of one ExportTraceServiceRequest; with `seals` those of tollspan itself unopened.
 
     Raises:
         Malformed: `body` is not such a request.
     """
     decoded = Decoded()
-    for span in map(_cleaned, spans_in(_parsed(body))) if is_json else _spans(body):
+    spans: Iterable[Span]
+    if is_json:
+        spans = map(_cleaned, spans_in(_parsed(body)))
+    else:
+        spans = _spans(body, decoded.sealed if seals else None)
+    for span in spans:
         decoded.add(span)
     return decoded
 
@@ -127,17 +145,22 @@ def _entries(parsed: dict[str, Any], *path: str) -> int:
     return len(level)
 
 
-def _spans(body: bytes) -> Iterator[Span]:
-    bundle, view = Bundle(), View()
+def _spans(body: bytes, sealed: list[Sealed] | None) -> Iterator[Span]:
+    """The spans of a request, but for those that go into `sealed`."""
+    bundle, view = Bundle(), None
     _merge(bundle, body)
-    _merge(view, body)
-    for of_resource, in_resource in zip(bundle.resource_spans, view.resource_spans, strict=True):
+    for at, of_resource in enumerate(bundle.resource_spans):
         resource = resource_of(b"".join(of_resource.resource))
-        for of_scope, in_scope in zip(
-            of_resource.scope_spans, in_resource.scope_spans, strict=True
-        ):
+        for place, of_scope in enumerate(of_resource.scope_spans):
             scope = scope_of(b"".join(of_scope.scope))
+            if sealed is not None and scope.name == semconv.SCOPE:
+                sealed.append(Sealed(resource, scope, of_scope.spans[:]))
+                continue
+            if view is None:
+                view = View()
+                _merge(view, body)
             read = settling.reading(scope)
+            in_scope = view.resource_spans[at].scope_spans[place]
             for raw, viewed in zip(of_scope.spans, in_scope.spans, strict=True):
                 raws = viewed.attributes[:]
                 span = opened(raw, viewed, raws, resource, scope)

@@ -22,7 +22,7 @@ from tollspan.collector.values import count, flag, mapped, money, number, plain,
 
 from . import native
 
-__all__ = ["call_block", "hop_block", "link_block", "span_block"]
+__all__ = ["as_json", "call_block", "hop_block", "link_block", "span_block", "steps"]
 
 LOW = "LowCardinality(String)"
 TIME = "DateTime64(9, 'UTC')"
@@ -67,12 +67,13 @@ def span_block(spans: Sequence[Span]) -> bytes:
 def _add_attributes(found: Found, saids: Sequence[Mapping[str, Any]]) -> None:
     typed = [[name for name, value in said.items() if type(value) is not str] for said in saids]
     values = list(chain.from_iterable(said.values() for said in saids))
-    written = [value if type(value) is str else _json(value) for value in values]
+    written = [value if type(value) is str else as_json(value) for value in values]
     found.append(("attributes", MAP, native.maps([*map(tuple, saids)], native.texts(written))))
     found.append(("typed", "Array(LowCardinality(String))", native.lows([*map(tuple, typed)])))
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """A value that is no text, as a row of `spans` has it."""
     kind = type(value)
     if kind is int:
         return str(value)
@@ -125,7 +126,7 @@ def call_block(calls: Sequence[Call], told_by: str = "") -> bytes:
         _add_optional(found, name, "Nullable(Bool)", "B", flags)
     waited = [number(said.get(semconv.TIME_TO_FIRST_CHUNK)) for said in saids]
     _add_optional(found, "time_to_first_chunk_s", "Nullable(Float64)", "d", waited)
-    saved = [None if usd is None else _steps(Decimal(usd)) for usd in map(rows.cache_saving, calls)]
+    saved = [None if usd is None else steps(Decimal(usd)) for usd in map(rows.cache_saving, calls)]
     _add_optional(found, "cache_saved_usd", "Nullable(Decimal(18, 12))", "q", saved)
     _add_grouped(found, saids)
     return native.block(found, len(calls))
@@ -191,12 +192,15 @@ def hop_block(calls: Sequence[Call]) -> bytes:
     return native.block(found, len(everyone))
 
 
-def link_block(links: Sequence[tuple[str, str]]) -> bytes:
-    """A block of `span_links` from pairs of key and trace id; empty where there are none."""
-    if not links:
+def link_block(keys: Sequence[str], trace_ids: Sequence[str]) -> bytes:
+    """A block of `span_links`: which traces have these keys; empty where there are none."""
+    if not keys:
         return b""
-    keys, traces = (native.texts([link[place] for link in links]) for place in (0, 1))
-    return native.block([("key", "String", keys), ("trace_id", "String", traces)], len(links))
+    columns = [
+        ("key", "String", native.texts(keys)),
+        ("trace_id", "String", native.texts(trace_ids)),
+    ]
+    return native.block(columns, len(keys))
 
 
 def _add_low(found: Found, name: str, values: Sequence[str]) -> None:
@@ -228,11 +232,11 @@ def _add_counts(found: Found, name: str, values: Sequence[Any], below: int) -> N
 
 def _add_money(found: Found, name: str, values: Sequence[Any]) -> None:
     if set(map(type, values)) != ABSENT:
-        steps = [None if value is None else _steps(value) for value in values]
-        _add_optional(found, name, "Nullable(Decimal(18, 12))", "q", steps)
+        counted = [None if value is None else steps(value) for value in values]
+        _add_optional(found, name, "Nullable(Decimal(18, 12))", "q", counted)
 
 
-def _steps(value: Any) -> int | None:
+def steps(value: Any) -> int | None:
     """US dollars in steps of a row's money, exactly as the row would hold them."""
     if type(value) is float and 0.0 <= value < EXACT_BELOW:
         scaled = value * STEPS

@@ -16,8 +16,11 @@ __all__ = [
     "block",
     "length",
     "low",
+    "low_coded",
     "lows",
+    "lows_alike",
     "maps",
+    "maps_alike",
     "numbers",
     "optional",
     "strings",
@@ -120,6 +123,14 @@ def low(values: Sequence[str]) -> bytes:
     return LOW_VERSION + _with_keys(kind, [*places], len(values), indexes)
 
 
+def low_coded(keys: bytes, count: int, codes: Any) -> bytes:
+    """The same from `count` values as data of a String column and which of them each row has: a
+    numpy array."""
+    kind, code = _indexes(count)
+    indexes = codes.astype(code).tobytes()
+    return LOW_VERSION + _with_coded_keys(kind, keys, count, len(codes), indexes)
+
+
 def lows(values: Sequence[tuple[str, ...]]) -> bytes:
     """Data of an Array(LowCardinality(String)) column."""
     return LOW_VERSION + _offsets(values) + _low_rows(values)
@@ -133,6 +144,22 @@ def maps(keys: Sequence[tuple[str, ...]], values: bytes) -> bytes:
         values: data of the values of all rows, one row after the other.
     """
     return LOW_VERSION + _offsets(keys) + _low_rows(keys) + values
+
+
+def maps_alike(keys: Sequence[str], rows: int, values: bytes) -> bytes:
+    """The same where all rows have the same keys."""
+    return lows_alike(keys, rows) + values
+
+
+def lows_alike(values: Sequence[str], rows: int) -> bytes:
+    """Data of an Array(LowCardinality(String)) column all rows of which have the same values."""
+    size = len(values)
+    offsets = array("Q", range(size, size * rows + 1, size) if size else [0] * rows).tobytes()
+    if not size:
+        return LOW_VERSION + offsets
+    kind, code = _indexes(size)
+    indexes = array(code, range(size)).tobytes() * rows
+    return LOW_VERSION + offsets + _with_keys(kind, values, size * rows, indexes)
 
 
 def _low_rows(values: Sequence[tuple[str, ...]]) -> bytes:
@@ -154,12 +181,16 @@ def _indexes(values: int) -> tuple[int, str]:
 
 
 def _with_keys(kind: int, keys: Sequence[str], count: int, indexes: bytes) -> bytes:
+    return _with_coded_keys(kind, texts(keys), len(keys), count, indexes)
+
+
+def _with_coded_keys(kind: int, keys: bytes, values: int, count: int, indexes: bytes) -> bytes:
     flags = kind | ADDITIONAL_KEYS | UPDATED
     return b"".join(
         (
             flags.to_bytes(8, "little"),
-            len(keys).to_bytes(8, "little"),
-            texts(keys),
+            values.to_bytes(8, "little"),
+            keys,
             count.to_bytes(8, "little"),
             indexes,
         )

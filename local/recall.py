@@ -1,24 +1,29 @@
 """Spans of traces that the stage holds no more, or never held: asked of the ledger.
 
 Nearly every trace that comes in is new, and asking for each would cost more than the rest of the
-work. A Bloom filter says which the ledger may have; its mistakes cost a query, never a span.
+work. A filter says which the ledger may have; its mistakes cost a query, never a span.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tollspan import semconv
+from tollspan.collector.call import call_id
+from tollspan.collector.links import MOST_PLACES
 from tollspan.collector.rows import span_of
+from tollspan.collector.sealed import Sealed
 from tollspan.collector.stage import Remembered
 
+from .lately import Joins, Lately
 from .ledger import Ledger
+from .seen import Hashes, Seen, of_texts, of_traces
 
 __all__ = ["Recall"]
-
-BITS = 1 << 24
-HASHES = 4
-MOST_TRACES = 2_000_000
-"""Or keys; beyond, so many bits are set that asking always is as good."""
 
 PAGE = 50_000
 SPANS = """
@@ -33,7 +38,11 @@ WHERE trace_id IN {traces:Array(String)} AND owner != 'gone'
 """
 
 
-LINKED = "SELECT DISTINCT trace_id FROM span_links WHERE key IN {keys:Array(String)}"
+LINKED = f"""
+SELECT DISTINCT trace_id FROM
+(SELECT key, trace_id FROM span_links WHERE key IN {{keys:Array(String)}} LIMIT {MOST_PLACES + 1} BY key)
+"""
+"""Of a key that more traces have than a key may, enough to see that."""
 
 
 class Recall:
@@ -41,62 +50,75 @@ class Recall:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._traces = _Filter()
-        self._keys = _Filter()
-        for trace_id in _all(ledger, "trace_id", "spans"):
-            self._traces.add(trace_id)
+        self._traces = Seen()
+        self._keys = Seen()
+        self._lately = Lately()
+        for page in _all(ledger, "trace_id", "spans"):
+            self._traces.add(_of_hex(page))
             if self._traces.is_full:
                 break
-        for key in _all(ledger, "key", "span_links"):
-            self._keys.add(key)
+        for page in _all(ledger, "key", "span_links"):
+            self._keys.add(of_texts(page))
             if self._keys.is_full:
                 break
 
     def __call__(self, trace_ids: Sequence[str]) -> Remembered:
-        perhaps = [each for each in trace_ids if self._traces.add(each)]
+        perhaps = list(compress(trace_ids, self._traces.add(_of_hex(trace_ids))))
         if not perhaps:
             return Remembered()
-        hops: dict[str, list[int]] = {}
-        for row in self._ledger.recall(HOPS, {"traces": perhaps}):
-            hops.setdefault(row["call_id"], []).append(row["hop_index"])
-        spans = map(span_of, self._ledger.recall(SPANS, {"traces": perhaps}))
-        return Remembered(list(spans), hops)
+        spans, asked = self._lately.take_out(perhaps)
+        calls = [span for span in spans if semconv.COST_ROLE in span.attributes]
+        told = {(span.trace_id, span.span_id): span.version for span in calls}
+        hops: dict[str, list[int]] = {
+            call_id(span.trace_id, span.span_id, span.start_ns): [0] for span in calls
+        }
+        if asked:
+            for row in self._ledger.recall(HOPS, {"traces": asked}):
+                hops.setdefault(row["call_id"], []).append(row["hop_index"])
+            spans += map(span_of, self._ledger.recall(SPANS, {"traces": asked}))
+        return Remembered(spans, hops, told)
+
+    def perhaps(self, trace_ids: Iterable[str]) -> list[str]:
+        """Those that the ledger may have; of the others it is certain that it has not.
+
+        For any thread; what the writer has not committed yet is not known here.
+        """
+        ids = list(trace_ids)
+        return list(compress(ids, self._traces.has(_of_hex(ids))))
 
     def linked(self, keys: Sequence[str]) -> list[str]:
-        """Ids of the traces in which the ledger has one of `keys`."""
-        perhaps = [key for key in keys if self._keys.add(key)]
+        """Ids of the traces in which the ledger has one of `keys`, or will have with this commit."""
+        perhaps = list(compress(keys, self._keys.add(of_texts(keys))))
         if not perhaps:
             return []
-        return [row["trace_id"] for row in self._ledger.recall(LINKED, {"keys": perhaps})]
+        found = self._lately.linked(perhaps)
+        rows = self._ledger.recall(LINKED, {"keys": perhaps})
+        return [*found, *(row["trace_id"] for row in rows)]
+
+    # --- of what goes straight -------------------------------------------------------------------
+
+    def meets_traces(self, ids: bytes) -> NDArray[np.bool_]:
+        """Which of these traces (16 bytes each) may have come before; from now on all have."""
+        return self._traces.add(of_traces(ids))
+
+    def meets_keys(self, keys: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of these keys may have come before; from now on all have."""
+        return self._keys.add(of_texts(keys))
+
+    def note(self, spans: Sequence[tuple[Sealed, Sequence[int]]], keys: Joins) -> None:
+        """Remember spans that go straight (which of each group), and keys with their traces."""
+        self._lately.note(spans, keys)
+
+    def committed(self, *, is_safe: bool) -> None:
+        """What was noted since the last time stands in the ledger; or it does not, and is forgotten."""
+        self._lately.committed(is_safe=is_safe)
 
 
-class _Filter:
-    """A Bloom filter over texts, for as long as this process lives: hashes are its own."""
-
-    def __init__(self) -> None:
-        self._bits = bytearray(BITS // 8)
-        self._held = 0
-
-    def add(self, text: str) -> bool:
-        """Whether `text` may have been there before; from now on it is."""
-        self._held += 1
-        number, bits, there = hash(text), self._bits, 1
-        place, step = number & BITS - 1, number >> 24 & BITS - 1 | 1
-        for _ in range(HASHES):
-            byte, bit = place >> 3, 1 << (place & 7)
-            if not bits[byte] & bit:
-                there = 0
-                bits[byte] |= bit
-            place = place + step & BITS - 1
-        return bool(there) or self.is_full
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it holds so many that asking it says nothing."""
-        return self._held > MOST_TRACES
+def _of_hex(trace_ids: Sequence[str]) -> Hashes:
+    return of_traces(bytes.fromhex("".join(trace_ids)))
 
 
-def _all(ledger: Ledger, column: str, table: str) -> Iterator[str]:
+def _all(ledger: Ledger, column: str, table: str) -> Iterator[list[str]]:
     last = ""
     while True:
         page = ledger.recall(
@@ -104,7 +126,7 @@ def _all(ledger: Ledger, column: str, table: str) -> Iterator[str]:
             f"ORDER BY {column} LIMIT {PAGE}",
             {"last": last},
         )
-        yield from (row[column] for row in page)
+        yield [row[column] for row in page]
         if len(page) < PAGE:
             return
         last = page[-1][column]

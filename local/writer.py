@@ -12,37 +12,65 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from tollspan.collector.receiver import Overloaded
+from tollspan.collector.receiver import Malformed, Overloaded
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Call, Stage
+from tollspan.collector.wire import Decoded
 from tollspan.guard import quietly
 
 from .blocks import call_block, hop_block, link_block, span_block
 from .ledger import Ledger, LedgerError
+from .recall import Recall
+from .straight import Gone, gone_straight
 
-__all__ = ["Writer"]
+__all__ = ["Told", "Writer"]
 
-MOST_WAITING_SPANS = 50_000
-MOST_AT_ONCE_SPANS = 8_192
+MOST_WAITING_SPANS = 65_536
+MOST_AT_ONCE_SPANS = 32_768
+"""Of one commit: the engine takes one such block in half the time of four small ones."""
+
 GATHER_S = 0.02
-"""How long the first of a group waits for others: many small commits make many small files."""
+"""How long a group waits for others, and again as long as others come: many small commits make many
+small files."""
+MOST_GATHERING = 10
 
-Committed = Callable[[Sequence[Call]], None]
+TABLES = ("spans", "span_links", "llm_hops", "llm_calls")
+"""In the order in which they are written: a call that can be read has its hops."""
+
+
+@dataclass(slots=True)
+class Told:
+    """Calls that a commit has added or changed."""
+
+    ids: Sequence[tuple[str, str]]
+    """Of each its own and its trace's."""
+    calls: Sequence[Call]
+    """Those that the stage has told of; of the others one for each API key that they bear."""
+
+
+Committed = Callable[[Told], None]
 
 
 @dataclass(slots=True)
 class _Batch:
-    spans: Sequence[Span]
+    decoded: Decoded
     done: Future[None]
+    size: int
 
 
 class Writer:
-    """A `Sink` for receivers. `committed` hears, on the writer's thread, which calls changed."""
+    """A `Sink` for receivers. `committed` hears, on the writer's thread, which calls changed.
 
-    def __init__(self, ledger: Ledger, stage: Stage, committed: Committed) -> None:
+    With `recall` what can goes straight into the ledger, past the stage.
+    """
+
+    def __init__(
+        self, ledger: Ledger, stage: Stage, committed: Committed, recall: Recall | None = None
+    ) -> None:
         self._ledger = ledger
         self._stage = stage
         self._committed = committed
+        self._recall = recall
         self._waiting: deque[_Batch] = deque()
         self._waiting_spans = 0
         self._at_work = False
@@ -54,16 +82,21 @@ class Writer:
 
     def offer(self, spans: Sequence[Span]) -> Future[None]:
         """See `Sink`. A batch is never split between commits."""
+        return self.take(Decoded(list(spans)))
+
+    def take(self, decoded: Decoded) -> Future[None]:
+        """See `Sink`. A batch is never split between commits."""
         done: Future[None] = Future()
-        if not spans:
+        size = decoded.size
+        if not size:
             done.set_result(None)
             return done
         with self._changed:
-            full = self._waiting_spans + len(spans) > MOST_WAITING_SPANS and self._waiting_spans
+            full = self._waiting_spans + size > MOST_WAITING_SPANS and self._waiting_spans
             if full or self._stopping:
                 raise Overloaded(1.0)
-            self._waiting.append(_Batch(spans, done))
-            self._waiting_spans += len(spans)
+            self._waiting.append(_Batch(decoded, done, size))
+            self._waiting_spans += size
             self._changed.notify_all()
         return done
 
@@ -90,17 +123,25 @@ class Writer:
                 if not self._waiting:
                     return
                 self._at_work = True
-            if not self._stopping:
-                time.sleep(GATHER_S)
+            self._gather()
             self._commit_group(self._group())
+
+    def _gather(self) -> None:
+        before = 0
+        for _ in range(MOST_GATHERING):
+            now = self._waiting_spans
+            if self._stopping or now >= MOST_AT_ONCE_SPANS or now == before:
+                return
+            before = now
+            time.sleep(GATHER_S)
 
     def _group(self) -> list[_Batch]:
         with self._changed:
             group = [self._waiting.popleft()]
-            size = len(group[0].spans)
-            while self._waiting and size + len(self._waiting[0].spans) <= MOST_AT_ONCE_SPANS:
+            size = group[0].size
+            while self._waiting and size + self._waiting[0].size <= MOST_AT_ONCE_SPANS:
                 group.append(self._waiting.popleft())
-                size += len(group[-1].spans)
+                size += group[-1].size
             self._waiting_spans -= size
             return group
 
@@ -123,21 +164,57 @@ class Writer:
                     batch.done.set_exception(LedgerError("the commit did not come to its end"))
 
     def _commit(self, group: Sequence[_Batch]) -> None:
-        spans = [span for batch in group for span in batch.spans]
+        gone = self._gone_straight(group)
+        opened = self._opened(group, gone)
+        if len(opened) < len(group):
+            self._note(is_safe=False)
+            return self._commit([batch for batch in group if not batch.done.done()])
+        spans = [span for batch in group for span in batch.decoded.spans]
+        spans += [span for each in opened for span in each.spans]
         try:
             calls = self._stage.take(spans)
-            for table, block in (
-                ("spans", span_block(spans)),
-                ("span_links", link_block([*self._stage.keys])),
-                ("llm_hops", hop_block(calls)),
-                ("llm_calls", call_block(calls) if calls else b""),
-            ):
-                if block:
-                    self._ledger.append(table, block)
+            links = [*self._stage.keys]
+            gone.add("spans", span_block(spans) if spans else b"")
+            gone.add("span_links", link_block([key for key, _ in links], [at for _, at in links]))
+            gone.add("llm_hops", hop_block(calls))
+            gone.add("llm_calls", call_block(calls) if calls else b"")
+            for table in TABLES:
+                if table in gone.blocks:
+                    self._ledger.append(table, b"".join(gone.blocks[table]))
         except BaseException:
             self._stage.forget({span.trace_id for span in spans})
+            self._stage.forget(trace_id for _, trace_id in gone.told)
+            self._note(is_safe=False)
             raise
-        for batch in group:
+        self._note(is_safe=True)
+        for batch, found in zip(group, opened, strict=True):
+            batch.decoded.reject(found)
             batch.done.set_result(None)
-        if calls:
-            self._committed(calls)
+        told = gone.told + [(call.call_id, call.span.trace_id) for call in calls]
+        if told:
+            self._committed(Told(told, [*calls, *gone.bearers]))
+
+    def _gone_straight(self, group: Sequence[_Batch]) -> Gone:
+        sealed = [each for batch in group for each in batch.decoded.sealed]
+        if self._recall is None or not sealed:
+            return Gone(rest=[(each, place) for each in sealed for place in range(len(each.spans))])
+        elsewhere = {span.trace_id for batch in group for span in batch.decoded.spans}
+        return gone_straight(sealed, elsewhere, self._recall)
+
+    def _opened(self, group: Sequence[_Batch], gone: Gone) -> list[Decoded]:
+        """Of each batch the spans that do not go straight; of one that is no OTLP its sender hears."""
+        found = {id(each): batch for batch in group for each in batch.decoded.sealed}
+        opened = {id(batch): Decoded() for batch in group}
+        for sealed, place in gone.rest:
+            batch = found[id(sealed)]
+            try:
+                if id(batch) in opened:
+                    opened[id(batch)].add(sealed.opened(place))
+            except Malformed as error:
+                del opened[id(batch)]
+                batch.done.set_exception(error)
+        return list(opened.values())
+
+    def _note(self, *, is_safe: bool) -> None:
+        if self._recall is not None:
+            self._recall.committed(is_safe=is_safe)

@@ -127,13 +127,13 @@ def test_a_column_with_more_values_than_a_byte_or_two_tell_apart(ledger: Ledger)
 
 
 def test_links_stand_as_they_were_told(ledger: Ledger) -> None:
-    ledger.append("span_links", blocks.link_block([("request 1", "a" * 32), ("ü", "b" * 32)]))
+    ledger.append("span_links", blocks.link_block(["request 1", "ü"], ["a" * 32, "b" * 32]))
 
     assert stored(ledger, "span_links", "key") == [
         {"key": "request 1", "trace_id": "a" * 32},
         {"key": "ü", "trace_id": "b" * 32},
     ]
-    assert blocks.link_block([]) == blocks.hop_block([]) == b""
+    assert blocks.link_block([], []) == blocks.hop_block([]) == b""
 
 
 def test_a_block_that_cannot_be_written_is_an_error_and_adds_nothing(ledger: Ledger) -> None:

@@ -222,10 +222,10 @@ def test_metrics_and_logs_are_accepted_and_counted(stack: LocalStack) -> None:
 def test_a_full_queue_says_when_to_come_again(
     stack: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(spans: object) -> Future[None]:
+    def full(decoded: object) -> Future[None]:
         raise Overloaded(2.5)
 
-    monkeypatch.setattr(stack.writer, "offer", full)
+    monkeypatch.setattr(stack.writer, "take", full)
     status, _, headers = post(stack, protobuf([owner(1)]))
     with pytest.raises(grpc.RpcError) as refused:
         call(stack, protobuf([owner(1)]))

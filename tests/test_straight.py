@@ -1,0 +1,294 @@
+"""What goes straight into the ledger is, row for row, what the stage would have told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from spans import START_NS, attempt, foreign, hop, owner, protobuf, span
+
+from tollspan import semconv
+from tollspan.collector import wire
+from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.receiver import Malformed
+from tollspan.collector.row_prices import derived
+from tollspan.collector.span import Span
+from tollspan.collector.stage import Stage
+from tollspan.local import alike, lately
+from tollspan.local.ledger import Ledger, LedgerError
+from tollspan.local.recall import Recall
+from tollspan.local.writer import Told, Writer
+
+TABLES = ("spans", "llm_calls", "llm_hops", "span_links")
+ASKED = (
+    "SELECT * FROM spans FINAL ORDER BY trace_id, span_id",
+    "SELECT * FROM llm_calls FINAL ORDER BY call_id",
+    "SELECT * FROM llm_hops FINAL WHERE owner != 'gone' ORDER BY call_id, hop_index",
+    "SELECT DISTINCT key, trace_id FROM span_links ORDER BY ALL",
+)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "FEWEST", 1)
+        made = Ledger(tmp_path_factory.mktemp("ledger"))
+        yield made
+        made.close()
+
+
+class Written:
+    """An empty ledger and what writes to it."""
+
+    def __init__(self, ledger: Ledger, *, straight: bool) -> None:
+        for table in TABLES:
+            ledger._writer.query(f"TRUNCATE TABLE {table}")
+        self.ledger = ledger
+        self.told: list[Told] = []
+        self.recall = Recall(ledger)
+        self.stage = Stage(settled, normalised, self.recall, self.recall.linked)
+        self.writer = Writer(
+            ledger, self.stage, self.told.append, self.recall if straight else None
+        )
+
+    def take(self, bodies: Iterable[bytes]) -> list[wire.Decoded]:
+        decoded = [wire.traces(body, seals=True) for body in bodies]
+        for done in [self.writer.take(each) for each in decoded]:
+            done.result(30)
+        return decoded
+
+    def rows(self) -> list[list[dict[str, Any]]]:
+        self.writer.stop()
+        return [self.ledger.query(sql) for sql in ASKED]
+
+
+def rows(ledger: Ledger, groups: Sequence[Sequence[bytes]], *, straight: bool) -> Any:
+    written = Written(ledger, straight=straight)
+    for bodies in groups:
+        written.take(bodies)
+    return written.rows()
+
+
+texts = st.sampled_from(["", "a", "x" * 90, "x" * 200, "ü" * 9, "日本", "\n\t'\\"])
+ids = st.sampled_from(["short", "id-number-1", "id-number-2", "id-number-3", "z" * 140])
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    semconv.TENANT: texts | st.just(7),
+    semconv.USER: texts,
+    semconv.STATUS: st.sampled_from(["success", "error", ""]),
+    semconv.RESPONSE_MODEL: st.sampled_from(["gpt-4o-mini-2024-07-18", "", "unheard-of"]),
+    semconv.RESPONSE_ID: ids,
+    semconv.REQUEST_ID: ids,
+    semconv.GATEWAY_REQUEST_ID: ids,
+    semconv.ERROR_TYPE: texts,
+    semconv.CACHE_HIT: st.booleans(),
+    semconv.MODEL_SWAPPED: st.booleans(),
+    semconv.HOP_COUNT: st.integers(0, 3),
+    semconv.INPUT_TOKENS: st.sampled_from([0, 540, 2**34, 2**40, -1, 5.0]),
+    semconv.CACHE_READ_TOKENS: st.sampled_from([0, 100, 600]),
+    semconv.WEB_SEARCHES: st.integers(0, 300),
+    semconv.COST_AMOUNT: st.sampled_from([0.0, 0.000123, 1e-12, 1.5e-13, 3000.25, float("nan"), 1]),
+    semconv.COST_DERIVED: st.sampled_from([0.000123, 0.000174, 2000.5]),
+    semconv.TIME_TO_FIRST_CHUNK: st.sampled_from([0.25, 1e-05, 1e22, 3]),
+    semconv.FINISH_REASONS: st.sampled_from([["stop"], ["stop", "length"], [], ["ü"]]),
+    semconv.COST_ROLE: st.sampled_from(["owner", "owner", "owner", "restated", "nobody"]),
+    semconv.API_KEY_FINGERPRINT: ids,
+    semconv.TAG_PREFIX + "team": texts | st.just(True),
+    semconv.TAG_PREFIX + "app": texts,
+    "somebody.else": texts
+    | st.integers(-3, 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.booleans(),
+    "url.full": st.just("https://a/?key=secret"),
+    "gen_ai.input.messages": st.just("content"),
+    "x": texts,
+}
+
+
+@st.composite
+def one_span(draw: st.DrawFn) -> Span:
+    number = draw(st.integers(1, 6))
+    kind = draw(st.sampled_from("ccccccaahfo"))
+    more: dict[str, Any] = {"trace_id": f"{draw(st.integers(1, 5)):032x}"}
+    if draw(st.integers(0, 9)) == 0:
+        more["status"] = "error"
+    if draw(st.integers(0, 9)) == 0:
+        more["end_ns"] = draw(st.sampled_from([0, START_NS - 5]))
+    if draw(st.integers(0, 4)) == 0:
+        more["resource"] = draw(st.sampled_from([{}, {semconv.SERVICE_NAME: "other", "n": 1}]))
+    parent = draw(st.integers(0, 3))
+    if kind == "a":
+        found = attempt(
+            number, parent, 200, **draw(st.sampled_from([{}, {"x-litellm-call-id": "id-number-1"}]))
+        )
+        found.trace_id = more["trace_id"]
+        return found
+    if kind == "h":
+        found = hop(number, parent, draw(st.integers(0, 2)), "proxy", "litellm")
+        found.trace_id = more["trace_id"]
+        return found
+    names = draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True, max_size=5))
+    said = {name: draw(VALUES[name]) for name in names}
+    if kind == "o":
+        return span(number, parent, said, **more)
+    make = owner if kind == "c" else foreign
+    return make(number, parent, attributes=said, **more)
+
+
+deliveries = st.lists(
+    st.lists(st.lists(one_span(), min_size=1, max_size=6), min_size=1, max_size=3),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(deliveries)
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_comes_in_whatever_parts_ends_in_the_same_rows(
+    ledger: Ledger, delivery: list[list[list[Span]]]
+) -> None:
+    groups = [[protobuf(spans) for spans in group] for group in delivery]
+
+    assert rows(ledger, groups, straight=True) == rows(ledger, groups, straight=False)
+
+
+def call(number: int, **more: Any) -> Span:
+    """A call of its own trace, with everything that makes a column."""
+    said = {
+        semconv.RESPONSE_ID: f"chatcmpl-{number:08}",
+        semconv.REQUEST_ID: f"request-{number}",
+        semconv.CACHE_READ_TOKENS: 100 + number,
+        semconv.TIME_TO_FIRST_CHUNK: 0.1 + number / 7,
+        semconv.FINISH_REASONS: ["stop"],
+        semconv.TAG_PREFIX + "team": f"team {number % 3}",
+        semconv.WEB_SEARCHES: number % 4,
+        semconv.MODEL_SWAPPED: False,
+        **more.pop("attributes", {}),
+    }
+    made = owner(number, attributes=said, trace_id=f"{number + 100:032x}", **more)
+    if (paid := derived(made.attributes, "openai", made.start_ns)) is not None:
+        usd = float(paid.amount)
+        made.attributes |= {semconv.COST_DERIVED: usd, semconv.COST_AMOUNT: usd}
+    return made
+
+
+def tried(number: int, **headers: str) -> Span:
+    """The attempt of such a call."""
+    made = attempt(number + 1000, number, 200, **headers)
+    made.attributes |= {semconv.ATTEMPT: 1}
+    made.scope, made.trace_id = semconv.SCOPE, f"{number + 100:032x}"
+    return made
+
+
+def test_calls_go_straight_with_their_attempts_and_are_told(ledger: Ledger) -> None:
+    body = protobuf(each for number in range(1, 40) for each in (tried(number), call(number)))
+    written = Written(ledger, straight=True)
+    written.take([body])
+
+    assert written.stage.held(f"{101:032x}") is None, "the stage has not seen them"
+    assert sorted(at for told in written.told for _, at in told.ids) == [
+        f"{number + 100:032x}" for number in range(1, 40)
+    ]
+    found = written.rows()
+    assert len(found[0]) == 78
+    assert sum(row["cache_saved_usd"] is not None for row in found[1]) == 39
+    assert found == rows(ledger, [[body]], straight=False)
+
+
+LATE: dict[str, Callable[[], Span]] = {
+    "a hop": lambda: hop(7, 3, 0, "proxy", "litellm"),
+    "the request around it": lambda: span(7),
+    "a call above it": lambda: owner(7, cost=0.5),
+    "the same again": lambda: call(3),
+    "a better copy of it": lambda: call(3, end_ns=START_NS + 10**11),
+    "another that tells of the same answer": lambda: foreign(
+        7, attributes={semconv.RESPONSE_ID: "chatcmpl-00000003"}, trace_id="f" * 32
+    ),
+}
+
+
+@pytest.mark.parametrize("remembered", [50_000, 0], ids=["remembered", "forgotten"])
+@pytest.mark.parametrize("together", [False, True], ids=["later", "at once"])
+@pytest.mark.parametrize("what", LATE)
+def test_what_comes_after_a_call_finds_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, what: str, together: bool, remembered: int
+) -> None:
+    monkeypatch.setattr(lately, "REMEMBERED_SPANS", remembered)
+    late = LATE[what]()
+    if late.trace_id != "f" * 32:
+        late.trace_id = f"{103:032x}"
+    calls = [protobuf([call(number, parent=7)]) for number in range(1, 6)]
+    groups = (
+        [[*calls, protobuf([late])]]
+        if together
+        else [calls, [protobuf([call(9)])], [protobuf([late])]]
+    )
+
+    found = rows(ledger, groups, straight=True)
+    wanted = rows(ledger, groups, straight=False)
+
+    assert [_without_version(each) for each in found] == [_without_version(each) for each in wanted]
+
+
+def _without_version(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the ledger gave back may be told again, with a version that is higher."""
+    return [{name: each for name, each in row.items() if name != "version"} for row in found]
+
+
+def test_a_commit_that_failed_is_made_good_when_it_is_sent_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = protobuf([*(call(number) for number in range(1, 6)), foreign(9)])
+    written = Written(ledger, straight=True)
+
+    def full(table: str, block: bytes) -> None:
+        raise LedgerError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "append", full)
+        with pytest.raises(LedgerError):
+            written.take([body])
+    written.take([body])
+
+    assert not written.told[1:], "told once, when it was there"
+    assert [_without_version(each) for each in written.rows()] == [
+        _without_version(each) for each in rows(ledger, [[body]], straight=False)
+    ]
+
+
+def test_who_sends_no_otlp_hears_of_it_alone(ledger: Ledger) -> None:
+    bodies = [protobuf([call(1)]), protobuf([call(2), call(3)]), protobuf([call(4)])]
+    bodies[1] = bodies[1].replace(b"chatcmpl-00000003", b"chatcmpl-0000000\xff")
+    written = Written(ledger, straight=True)
+    decoded = [wire.traces(body, seals=True) for body in bodies]
+    one, two, three = [written.writer.take(each) for each in decoded]
+
+    assert isinstance(two.exception(30), Malformed)
+    assert one.result(30) is None
+    assert three.result(30) is None
+    assert [row["trace_id"] for row in written.rows()[1]] == [f"{101:032x}", f"{104:032x}"]
+
+
+def test_what_cannot_be_kept_is_counted(ledger: Ledger) -> None:
+    written = Written(ledger, straight=True)
+    (decoded,) = written.take([protobuf([call(1), call(2, start_ns=5), call(3)])])
+
+    assert (decoded.rejected, len(written.rows()[1])) == (1, 2)
+    assert "start time" in decoded.why
+
+
+def test_of_each_api_key_one_call_is_told_of_in_full(ledger: Ledger) -> None:
+    keys = {semconv.API_KEY_FINGERPRINT: "key one"}, {semconv.API_KEY_FINGERPRINT: "key two"}
+    written = Written(ledger, straight=True)
+    written.take([protobuf(call(number, attributes=keys[number % 2]) for number in range(1, 9))])
+    written.writer.stop()
+
+    found = [each for told in written.told for each in told.calls]
+    assert sorted(each.attributes[semconv.API_KEY_FINGERPRINT] for each in found) == [
+        "key one",
+        "key two",
+    ]
