@@ -20,6 +20,7 @@ FOLDERS = {
     "processors": "tollspan/processors",
     "collector": "tollspan/collector",
     "chaos": "tollspan/chaos",
+    "limits": "tollspan/limits",
     "local": "tollspan/local",
     "launcher": "tollspan/launcher",
     "collector-config/clickhouse": "tollspan/local/clickhouse",

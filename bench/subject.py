@@ -3,6 +3,9 @@
     python -m bench.subject SUBJECT SDK SCENARIO CALLS
 
 prints one JSON object: CPU microseconds per call (chat) or per chunk (stream), all threads counted.
+Spans go to a batch processor and metrics to a periodic reader, the same for all; under tollspan, calls
+are therefore settled in batches. Both providers are flushed before the clock stops, so what a subject
+puts off until later, settling included, is counted.
 `bare` runs the SDK alone, with the same providers set up; what a subject (`tollspan`, `peer`) adds
 is its figure less that of `bare`.
 """

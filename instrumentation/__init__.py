@@ -63,9 +63,12 @@ def _watched(
 
 
 def uninstrument() -> None:
-    """Restore every SDK to what it was."""
+    """Restore every SDK to what it was; calls that have ended are settled."""
+    from tollspan import ended
+
     from ._patching import unwatch
 
+    ended.settle_all()
     for sdk in PROVIDERS.values():
         unwatch(sdk)
 

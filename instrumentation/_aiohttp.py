@@ -71,3 +71,5 @@ def _answered(flight: Flight, response: Any) -> None:
         flight.end()
     else:
         connection.add_callback(flight.end)
+    if flight.wire is not None:
+        flight.wire.watch(response)

@@ -39,15 +39,21 @@ async def awaited(coroutine: Any, call: Call, holder: Holder | None = None) -> A
             holder.let_go()
     with quietly:
         call.enter()
+    call.is_watched = True
     try:
         result = await coroutine
     except BaseException as error:
         with quietly:
             call.leave()
+        if (refused := call.refused) is not None:
+            with quietly:
+                call.fail(refused.__cause__ or refused)
+            raise refused from refused.__cause__
         with quietly:
             call.fail(error)
         raise
     with quietly:
+        call.is_watched = False
         try:
             call.leave()
         finally:

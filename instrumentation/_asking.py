@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from tollspan import attribution, contexts, semconv
+from tollspan import contexts, semconv
 from tollspan.config import settings
 from tollspan.guard import quietly
 
@@ -18,7 +18,6 @@ from ._call import Call
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
 from ._hosts import named, server, servers
 from ._paths import Place, fetches, places
-from ._read import text
 from ._spec import Provider, Sent, Surface
 
 __all__ = ["Opener", "Sends", "client_calls", "function_calls", "of_arguments"]
@@ -100,8 +99,14 @@ def _details(asked: dict[str, Any], place: Place, client: Any, kwargs: Mapping[s
         asked[semconv.REQUEST_MODEL] = place.model
     if kwargs.get("stream"):
         asked[semconv.REQUEST_STREAM] = True
-    if settings().hash_key and (key := text(getattr(client, "api_key", None))) is not None:
-        asked[semconv.API_KEY_FINGERPRINT] = attribution.hashed(f"key {key}")
+    if settings().hash_key:
+        _add_key(asked, client, {})
+
+
+def _add_key(asked: dict[str, Any], client: Any, given: Mapping[str, Any]) -> None:
+    from ._keys import fingerprint  # off unless there is a hash key
+
+    fingerprint(asked, client, given)
 
 
 def function_calls(
@@ -144,6 +149,8 @@ def _sent(provider: Provider, given: Mapping[str, Any], sent: Sent) -> dict[str,
         address = server(sent.base_url, sent.url)
         asked.update(named(provider, given.get("self"), *address))
         asked.update(sent.surface.request(sent.body))
+        if settings().hash_key:
+            _add_key(asked, given.get("self"), given)
     return asked
 
 

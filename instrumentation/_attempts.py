@@ -6,19 +6,28 @@ What watches the HTTP clients (`_http_clients`) asks here whether a call is open
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time_ns
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
 from tollspan import contexts, semconv
 from tollspan.calls import Attempt, OpenCall, current_call
+from tollspan.config import settings
 
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
 
-__all__ = ["close", "end", "install", "open_call", "owner_of", "tracer", "uninstall"]
+if TYPE_CHECKING:
+    from ._wire import Recording
+
+__all__ = ["close", "end", "install", "open_call", "owner_of", "tracer", "uninstall", "wire"]
 
 tracer: trace.Tracer | None = None
 """Makes the spans of attempts."""
+
+wire: Callable[[OpenCall, Attempt, Any], Recording] | None = None
+"""Opens the record of an exchange, while wire capture is on."""
 
 
 def install(tracer_provider: trace.TracerProvider | None = None) -> None:
@@ -28,6 +37,10 @@ def install(tracer_provider: trace.TracerProvider | None = None) -> None:
 
     tracer = trace.get_tracer(semconv.SCOPE, tracer_provider=tracer_provider)
     _http_clients.install()
+    if settings().wire:
+        from . import _wire
+
+        _wire.begin_as_set()
 
 
 def uninstall() -> None:
@@ -35,6 +48,10 @@ def uninstall() -> None:
     from . import _http_clients
 
     _http_clients.uninstall()
+    if wire is not None:
+        from . import _wire
+
+        _wire.end()
 
 
 def end(attempt: Attempt) -> None:

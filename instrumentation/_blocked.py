@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tollspan import semconv
+from tollspan.calls import Refusal
 
 from ._read import get, items, text
 from ._spec import Attributes
@@ -35,6 +36,8 @@ _HOOKS_FAILED = 446
 def refusal(error: BaseException) -> Attributes | None:
     """Who blocked the call, and whether before or after the model ran, by what OpenAI, Azure,
     LiteLLM and Portkey put on errors; None where nobody did."""
+    if isinstance(error, Refusal):
+        return {**error.attributes, semconv.BLOCKED_BY: "app"}
     for place in _PLACES:
         guard = get(error, *place, "provider_specific_fields")
         if text(guard, "guardrail_name") is not None:

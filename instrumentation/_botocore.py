@@ -84,6 +84,8 @@ def _answered(flight: Flight, response: Any, request: Any) -> None:
         flight.end()
     else:
         raw.release_conn = release_hook(flight, raw)
+    if flight.wire is not None:
+        flight.wire.watch(response)
 
 
 def _send_async(wrapped: Callable[..., Any], endpoint: Any, args: Any, kwargs: Any) -> Any:

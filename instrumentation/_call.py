@@ -9,10 +9,10 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from tollspan import attribution, calls, contexts, semconv
+from tollspan import attribution, calls, contexts, ended, semconv
 from tollspan.guard import harmless, quietly
 
-from . import _dropped, _open_calls
+from . import _attempts, _dropped, _open_calls
 from ._belonging import belong, join
 from ._blocked import refusal, stopped
 from ._context import entered
@@ -29,6 +29,7 @@ class Call(calls.OpenCall):
 
     __slots__ = (
         "_before",
+        "_ending",
         "_first_chunk_s",
         "_fold",
         "_inside",
@@ -55,6 +56,9 @@ class Call(calls.OpenCall):
         self._first_chunk_s: float | None = None
         self._fold: Fold | None = None
         self._opened: list[Call] = []
+        self._ending: tuple[str, Attributes, str | None] | None = None
+        """How it ended: status, what was found, and what the span's status says of a failure. None
+        before that, and when it has been finished."""
         self._before: Context | None = None
         self._inside: Context | None = None
 
@@ -248,6 +252,27 @@ class Call(calls.OpenCall):
             with quietly:
                 for inner in self._opened:  # what the caller can no longer read to its end
                     inner.end(status, inner._folded())
+        self._ending = status, found, failure
+        with quietly:
+            if self._may_wait() and ended.put(self):
+                return
+        self.finish()
+
+    def _may_wait(self) -> bool:
+        """Whether nobody can see it if this call is finished a moment later."""
+        if self.outer is not None or self.inner or calls.after:
+            return False  # calls around this one read it as they end; hooks want to know now
+        if calls.postpone is None or not calls.postpone(self):
+            return False
+        _attempts.close(self)
+        self._fold = self.instead = None  # the caller's own objects
+        return True
+
+    def finish(self) -> None:
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        status, found, failure = ending
         with quietly:
             try:
                 settle(self, status, found, self._first_chunk_s)
@@ -261,6 +286,9 @@ class Call(calls.OpenCall):
                     if calls.settler is not None:
                         calls.settler.release(self)
         calls.open_calls.pop(self.span_id, None)
+        for told in calls.after:
+            with quietly:
+                told(self)
         self._fold = None
         if self.outer is not None:
             self.outer.inner.append(self)

@@ -132,8 +132,7 @@ def request(body: Mapping[str, Any]) -> Attributes:
     take(found, asked, _asked(tuple(asked)))
     if (tools := asked.get("tools")) is not None:
         add_sent(found, tools)
-    if semconv.REQUEST_STREAM in found:
-        estimate_input(found, asked)
+    estimate_input(found, asked)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+from tollspan import calls
 from tollspan.guard import quietly
 
 from ._answers import awaited, handed_on
@@ -64,17 +65,27 @@ def _around_function(
                 call.enter()
         if call is None:
             return original(*args, **kwargs)
+        if calls.before:
+            from ._allowed import allow  # hooks are few, and it knows of event loops
+
+            allow(call, args, kwargs)
         if call.instead is not None:
             args, kwargs = call.instead
+        call.is_watched = True
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
             with quietly:
                 call.leave()
+            if (refused := call.refused) is not None:
+                with quietly:
+                    call.fail(refused.__cause__ or refused)
+                raise refused from refused.__cause__
             with quietly:
                 call.fail(error)
             raise
         with quietly:
+            call.is_watched = False
             try:
                 call.leave()
             finally:
@@ -94,6 +105,10 @@ def _around_coroutine(
             call = opened(args, kwargs) if switch.on else None
         if call is None:
             return await original(*args, **kwargs)
+        if calls.before:
+            from ._allowed import allowed
+
+            await allowed(call, args, kwargs)
         if call.instead is not None:
             args, kwargs = call.instead
         try:

@@ -74,8 +74,8 @@ def _length(value: Any) -> int:
 
 
 def estimate_input(found: dict[str, Any], body: Mapping[str, Any]) -> None:
-    """Add to `found` the tokens that a stream's request seems to hold, if it is text throughout."""
-    if semconv.REQUEST_STREAM not in found or not settings().estimate_usage:
+    """Add to `found` the tokens that a request seems to hold, if it is text throughout."""
+    if not settings().estimate_usage:
         return
     length = _asked(body)
     if length:

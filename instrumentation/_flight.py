@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from time import time, time_ns
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -25,6 +25,9 @@ from ._destinations import may_receive
 from ._hosts import provider_at
 from ._http_spans import http_span_in
 from ._ids import span_id
+
+if TYPE_CHECKING:
+    from ._wire import Recording
 
 __all__ = ["Flight"]
 
@@ -63,6 +66,7 @@ class Flight:
         "_request",
         "_undo",
         "attempt",
+        "wire",
     )
 
     def __init__(self, call: OpenCall) -> None:
@@ -70,6 +74,8 @@ class Flight:
         self._outer = call
         self.attempt: Attempt | None = None
         """None while nothing is recorded: a request inside a request, or one that is not the call's."""
+        self.wire: Recording | None = None
+        """What is captured of the exchange, with `TOLLSPAN_WIRE` only."""
         self._marked: trace.Span | None = None
         self._request: Request | None = None
         self._changes: _propagation.Changes = []
@@ -118,6 +124,9 @@ class Flight:
 
             parent = (span or call.span).get_span_context()
             self._undo = _bridges.cross(names, request, host, port, call.attributes, parent)
+        if _attempts.wire is not None and self.attempt is not None:
+            self.wire = _attempts.wire(call, self.attempt, request)
+            self._note({semconv.WIRE_ID: self.wire.id})
 
     def _send_along(
         self, context: Context, span: trace.Span | None, *, own: bool, below: bool, allowed: bool
@@ -172,7 +181,7 @@ class Flight:
             # The settler makes the span when the call is released: that costs a fifth of a live
             # one. Until then it has an id, which travels with the request.
             attempt.is_to_be_made = True
-            attempt.span = span = _named_only(parent.get_span_context())
+            attempt.span = span = _ToBeMade(parent)
             return span
         attempt.span = _attempts.tracer.start_span(
             method,
@@ -201,6 +210,8 @@ class Flight:
         """The response's head is there; its body may still be to come."""
         if self.attempt is None:
             return
+        if self.wire is not None:
+            self.wire.answered(status, headers)
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
         facts.update(_headers.kept(headers))
         if status >= 400:
@@ -234,6 +245,8 @@ class Flight:
 
     def failed(self, error: BaseException) -> None:
         """No response came, or its body broke off: the attempt is over."""
+        if self.wire is not None:
+            self.wire.failed(error)
         attempt = self.attempt
         if attempt is None or (attempt.end_ns and attempt.span is not None):
             return
@@ -275,16 +288,28 @@ _STATE_THEIR_TIME = frozenset(
 _TELLING = _STATE_THEIR_TIME | {_PORTKEY_INDEX, *_headers.RETRY_AFTER}
 
 
-def _named_only(parent: trace.SpanContext) -> trace.Span:
-    """A span that is nothing but its id, in the trace of `parent`."""
-    own = trace.SpanContext(
-        parent.trace_id,
-        span_id(),
-        is_remote=False,
-        trace_flags=parent.trace_flags,
-        trace_state=parent.trace_state,
-    )
-    return trace.NonRecordingSpan(own)
+class _ToBeMade(trace.NonRecordingSpan):
+    """A span that is nothing but its id, in the trace of `parent`, made when somebody asks for it."""
+
+    def __init__(self, parent: trace.Span) -> None:
+        self._parent = parent
+
+    def get_span_context(self) -> trace.SpanContext:
+        found = self.__dict__.get("_context")
+        if found is None:
+            above = self._parent.get_span_context()
+            made = trace.SpanContext(
+                above.trace_id,
+                span_id(),
+                is_remote=False,
+                trace_flags=above.trace_flags,
+                trace_state=above.trace_state,
+            )
+            found = self.__dict__.setdefault("_context", made)
+        return found  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"NonRecordingSpan({self.get_span_context()!r})"
 
 
 def _is_side_request(call: OpenCall, request: Request, method: str, host: str, asked: Any) -> bool:

@@ -8,7 +8,8 @@ a gateway or the model it chose.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tollspan import semconv
@@ -64,7 +65,7 @@ _ALLOWED = (
             r"x-bifrost-routing-info-(?:provider|model|primary-model|is-fallback)",
             r"x-vsr-(?:schema-version|response-path|cache-hit|replay-id|looper-iterations)",
             r"x-vsr-selected-(?:model|decision)",
-            r"x-otoroshi-llm-(?:model|provider|provider-kind|cost|duration-ms)",
+            r"x-otoroshi-llm-(?:model|provider|provider-kind|cost|duration-ms)|otoroshi-request-id",
             r"x-otari-(?:request-id|guardrails)",
             r"x-openrouter-cache-status|x-generation-id",
             r"helicone-(?:id|cache|fallback-index|provider)",
@@ -90,7 +91,8 @@ _SECRET_VALUE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s"
 class _Shape(NamedTuple):
     """Which of an answer's headers are kept: the attribute of each and its place in the answer."""
 
-    kept: tuple[tuple[str, int], ...]
+    names: tuple[str, ...]
+    places: Callable[[Sequence[Any]], tuple[Any, ...]]
     reduced: tuple[tuple[str, str], ...]
     """Those whose value is not kept as it came, with the header's own name."""
 
@@ -126,7 +128,7 @@ class _Names(dict["bytes | str", str]):
             for each, name in inner.items()
             if name in _REDUCED and each.removeprefix(_PREFIX) not in self.extra
         ]
-        shape = _Shape(tuple(places.items()), tuple(reduced))
+        shape = _Shape(tuple(places), _picking(tuple(places.values())), tuple(reduced))
         if len(received) <= MAX_KEPT:
             if len(self.shapes) >= 256:
                 self.shapes.clear()
@@ -144,6 +146,13 @@ class _Names(dict["bytes | str", str]):
         if inner not in _REDUCED and re.search(_SECRET_WORDS, inner):
             return ""
         return _PREFIX + name
+
+
+def _picking(places: tuple[int, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """What takes the values at `places` out of a sequence, in that order."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple([values[place] for place in places])
 
 
 def _inner(name: str) -> str:
@@ -176,18 +185,25 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     if chosen is not _names_of:
         prefix = chosen.otoroshi_prefix.lower()
         _names, _names_of = _Names(_extra(chosen.response_headers), prefix), chosen
-    received: Sequence[tuple[Any, Any]] = headers if type(headers) is list else [*headers]
-    names = tuple([name for name, _ in received])
+    received: Any = headers if type(headers) is list else [*headers]
+    if not received:
+        return {}
+    names, values = zip(*received, strict=True)
     shape = _names.shapes.get(names) or _names.shape(names)
-    found = {}
-    for attribute, place in shape.kept:
-        value = received[place][1]
-        found[attribute] = value.decode("utf-8", "replace") if type(value) is bytes else str(value)
+    picked = shape.places(values)
+    try:  # all at once: this is done for every answer
+        found = dict(zip(shape.names, map(bytes.decode, picked), strict=True))
+    except (TypeError, UnicodeDecodeError):
+        found = dict(zip(shape.names, map(_decoded, picked), strict=True))
     for attribute, name in shape.reduced:
         found[attribute] = _reduced(name, found[attribute])
     if "" in found.values():
         found = {attribute: text for attribute, text in found.items() if text}
     return found if _all_are_clean(found) else _cleaned(found)
+
+
+def _decoded(value: Any) -> str:
+    return value.decode("utf-8", "replace") if type(value) is bytes else str(value)
 
 
 def _all_are_clean(found: Mapping[str, str]) -> bool:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+from tollspan import calls
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
 from ._attempts import end, open_call
 from ._flight import Flight
+from ._repeats import may_leave, note_answer
 
 __all__ = ["patches"]
 
@@ -35,6 +37,8 @@ def _send(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> A
     call = open_call()
     if call is None:
         return wrapped(*args, **kwargs)
+    if calls.retry is not None:
+        may_leave(call)
     flight = Flight(call)
     with quietly:
         _depart(flight, client, "handle_request", *args, **kwargs)
@@ -44,10 +48,14 @@ def _send(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> A
         with quietly:
             flight.land()
             flight.failed(error)
+            if calls.retry is not None:
+                call.failure = error
         raise
     with quietly:
         flight.land()
         _answered(flight, response, "close", _close_hook)
+        if calls.retry is not None:
+            note_answer(call, response)
     return response
 
 
@@ -61,6 +69,8 @@ def _send_async(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any
 async def _sent(
     call: OpenCall, wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any
 ) -> Any:
+    if calls.retry is not None:
+        may_leave(call)
     flight = Flight(call)
     with quietly:
         _depart(flight, client, "handle_async_request", *args, **kwargs)
@@ -70,10 +80,14 @@ async def _sent(
         with quietly:
             flight.land()
             flight.failed(error)
+            if calls.retry is not None:
+                call.failure = error
         raise
     with quietly:
         flight.land()
         _answered(flight, response, "aclose", _aclose_hook)
+        if calls.retry is not None:
+            note_answer(call, response)
     return response
 
 
@@ -127,6 +141,8 @@ def _answered(
         end(flight.attempt)
     else:
         setattr(response, close, hook(flight, response))
+    if flight.wire is not None:
+        flight.wire.watch(response)
 
 
 class _Closing:

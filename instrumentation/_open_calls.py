@@ -6,7 +6,7 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from tollspan import calls
+from tollspan import calls, ended
 from tollspan.guard import quietly
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def end_at_exit() -> None:
     global registered
     if not registered:
         registered = True
-        atexit.register(abandon_all)
+        atexit.register(_end_all)
+
+
+def _end_all() -> None:
+    abandon_all()
+    ended.close()
 
 
 def _after_fork() -> None:

@@ -28,7 +28,7 @@ def members(value: Any) -> Mapping[str, Any]:
     A pydantic model keeps declared fields in `__dict__` and unknown ones beside it; asking it for
     an unknown one by attribute costs a microsecond, so both are read as the dicts that they are.
     """
-    if isinstance(value, dict):
+    if type(value) is dict or isinstance(value, dict):
         return value
     own = getattr(value, "__dict__", None)
     if not isinstance(own, dict):
@@ -65,9 +65,9 @@ def get(value: Any, *path: str) -> Any:
 
 def text(value: Any, *path: str) -> str | None:
     """A string that says something; cut to 512 characters, with half characters replaced."""
+    if not path and type(value) is str and value.isascii() and 0 < len(value) <= _LONGEST:
+        return value
     found = get(value, *path) if path else value
-    if type(found) is str and found and len(found) <= _LONGEST and found.isascii():
-        return found
     return _clean(found) if isinstance(found, str) and found else None
 
 
@@ -79,9 +79,9 @@ def _clean(found: str) -> str:
 
 def count(value: Any, *path: str) -> int | None:
     """A whole number from 0 to 2⁶³-1; a bool, a negative or a huge number is none."""
+    if not path and type(value) is int:
+        return value if 0 <= value <= _HUGEST else None
     found = get(value, *path) if path else value
-    if type(found) is int:
-        return found if 0 <= found <= _HUGEST else None
     if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _HUGEST:
         return int(found)
     return None

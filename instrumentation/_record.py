@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from tollspan import semconv
+from tollspan import semconv, told
 from tollspan.attribution import attribute
 from tollspan.config import settings
 from tollspan.guard import quietly
@@ -19,11 +19,6 @@ from ._patching import tracer
 from ._spec import Surface
 
 __all__ = ["record"]
-
-_STATUSES = ("success", "error", "cancelled", "abandoned", "blocked")
-_HUGEST = 2**63 - 1
-_LONGEST_MS = 30 * 24 * 3600 * 1000
-"""Thirty days: a longer call is a mix-up of units."""
 
 _SURFACES: dict[str, Surface] = {}
 
@@ -86,38 +81,39 @@ def record(
             other than what is given here.
     """
     found: dict[str, Any] = {
-        semconv.INPUT_TOKENS: _count("input_tokens", input_tokens),
-        semconv.OUTPUT_TOKENS: _count("output_tokens", output_tokens),
-        semconv.CACHE_READ_TOKENS: _count("cache_read_tokens", cache_read_tokens),
-        semconv.CACHE_WRITE_TOKENS: _count("cache_write_tokens", cache_write_tokens),
-        semconv.REASONING_TOKENS: _count("reasoning_tokens", reasoning_tokens),
-        semconv.RESPONSE_MODEL: _word("response_model", response_model),
-        semconv.RESPONSE_ID: _word("response_id", response_id),
-        semconv.SERVICE_TIER: _word("service_tier", service_tier),
-        semconv.FINISH_REASONS: _words("finish_reasons", finish_reasons),
-        semconv.COST_REPORTED: _amount("cost_usd", cost_usd),
-        semconv.ERROR_TYPE: _word("error_type", error_type),
+        semconv.INPUT_TOKENS: told.count("input_tokens", input_tokens),
+        semconv.OUTPUT_TOKENS: told.count("output_tokens", output_tokens),
+        semconv.CACHE_READ_TOKENS: told.count("cache_read_tokens", cache_read_tokens),
+        semconv.CACHE_WRITE_TOKENS: told.count("cache_write_tokens", cache_write_tokens),
+        semconv.REASONING_TOKENS: told.count("reasoning_tokens", reasoning_tokens),
+        semconv.RESPONSE_MODEL: told.word("response_model", response_model),
+        semconv.RESPONSE_ID: told.word("response_id", response_id),
+        semconv.SERVICE_TIER: told.word("service_tier", service_tier),
+        semconv.FINISH_REASONS: told.words("finish_reasons", finish_reasons),
+        semconv.COST_REPORTED: told.amount("cost_usd", cost_usd),
+        semconv.ERROR_TYPE: told.word("error_type", error_type),
     }
-    _parts("input_tokens", input_tokens, cache_read_tokens, cache_write_tokens)
-    _parts("output_tokens", output_tokens, reasoning_tokens)
-    latency = _milliseconds("latency_ms", latency_ms)
-    first_chunk = _milliseconds("time_to_first_chunk_ms", time_to_first_chunk_ms)
+    told.included("input_tokens", input_tokens, cache_read_tokens, cache_write_tokens)
+    told.included("output_tokens", output_tokens, reasoning_tokens)
+    latency = told.milliseconds("latency_ms", latency_ms)
+    first_chunk = told.milliseconds("time_to_first_chunk_ms", time_to_first_chunk_ms)
     if first_chunk is not None:
         if latency is not None and first_chunk > latency:
-            raise ValueError(
-                f"time_to_first_chunk_ms={first_chunk} is more than latency_ms={latency}"
+            raise told.WrongField(
+                "time_to_first_chunk_ms",
+                f"time_to_first_chunk_ms={first_chunk} is more than latency_ms={latency}",
             )
         found[semconv.TIME_TO_FIRST_CHUNK] = first_chunk / 1000
-    ended = _status(status, error_type)
+    ended = told.status("status", status, error_type)
     if ended == "error" and error_type is None:
         found[semconv.ERROR_TYPE] = "_OTHER"
     asked: dict[str, Any] = {
-        semconv.PROVIDER: _word("provider", provider, required=True),
-        semconv.REQUEST_MODEL: _word("model", model, required=True),
-        semconv.SERVER_ADDRESS: _word("server_address", server_address),
+        semconv.PROVIDER: told.word("provider", provider, required=True),
+        semconv.REQUEST_MODEL: told.word("model", model, required=True),
+        semconv.SERVER_ADDRESS: told.word("server_address", server_address),
         semconv.REQUEST_STREAM: None if first_chunk is None else True,
     }
-    surface = _surface(_word("operation", operation, required=True) or "")
+    surface = _surface(told.word("operation", operation, required=True) or "")
     block = attribute(
         endpoint=endpoint,
         prompt=prompt,
@@ -150,64 +146,3 @@ def _surface(operation: str) -> Surface:
 def _nothing(_: object) -> dict[str, Any]:
     """Nothing is read: everything was told."""
     return {}
-
-
-def _count(argument: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole:
-        raise ValueError(f"{argument}={value!r} is not a whole number of tokens")
-    if not 0 <= value <= _HUGEST:
-        raise ValueError(f"{argument} is no count: write 0 or more, or leave it out")
-    return int(value)
-
-
-def _amount(argument: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    numeric = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-    if not numeric:
-        raise ValueError(f"{argument}={value!r} is not a number")
-    nothing = isinstance(value, Decimal) and not value.is_finite()  # such a one cannot be compared
-    if nothing or not 0 <= value <= _HUGEST:
-        raise ValueError(f"{argument} is no amount: write 0 or more, or leave it out")
-    return float(value)
-
-
-def _milliseconds(argument: str, value: Any) -> float | None:
-    amount = _amount(argument, value)
-    if amount is not None and amount > _LONGEST_MS:
-        raise ValueError(f"{argument}={value!r} is more than thirty days: it is in milliseconds")
-    return amount
-
-
-def _word(argument: str, value: Any, *, required: bool = False) -> str | None:
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{argument}={value!r} is not a name: write a string that is not empty")
-    return value.strip()[:512].encode("utf-8", "replace").decode("utf-8")
-
-
-def _words(argument: str, values: Any) -> list[str] | None:
-    if values is None:
-        return None
-    listed = isinstance(values, Sequence) and not isinstance(values, str)
-    if not listed:
-        raise ValueError(f"{argument}={values!r} is not a list of strings")
-    return [_word(argument, value, required=True) or "" for value in values[:128]] or None
-
-
-def _parts(argument: str, total: int | None, *parts: int | None) -> None:
-    given = sum(part for part in parts if part is not None)
-    if total is not None and given > total:
-        raise ValueError(f"{argument}={total} is less than the {given} that it includes")
-
-
-def _status(status: Any, error_type: str | None) -> str:
-    if status is None:
-        return "success" if error_type is None else "error"
-    if status not in _STATUSES:
-        raise ValueError(f"status={status!r} is unknown: write one of {', '.join(_STATUSES)}")
-    return str(status)

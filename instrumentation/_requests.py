@@ -85,6 +85,8 @@ def _answered(flight: Flight, response: Any) -> None:
         flight.end()  # a custom adapter's body, which nobody can watch
     else:
         raw.release_conn = release_hook(flight, raw)
+    if flight.wire is not None:
+        flight.wire.watch(response)
 
 
 def release_hook(flight: Flight, raw: Any) -> Callable[[], None]:

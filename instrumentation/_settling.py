@@ -67,7 +67,10 @@ def settle(call: Call, status: str, found: Attributes, first_chunk_s: float | No
 _SERVED_BY = semconv.RESPONSE_HEADER_PREFIX + "x-inference-provider"
 """Hugging Face's router names the provider that it chose."""
 
-_WHO = (semconv.PROVIDER, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)
+_WHO = (
+    *(semconv.PROVIDER, semconv.SERVER_ADDRESS, semconv.SERVER_PORT),
+    semconv.API_KEY_FINGERPRINT,
+)
 
 
 def _asked_inside(call: Call) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from ._call import Call
 from ._reading import Proxy, Reading, amount
 from ._streaming_body_async import AsyncRaw
 
-__all__ = ["watch_reading"]
+__all__ = ["Raw", "watch_reading"]
 
 
-class _Raw(Proxy):
+class Raw(Proxy):
     """The raw stream of a sync body: urllib3's response, or a file of the user's."""
 
     def __init__(self, wrapped: Any, reading: Reading) -> None:
@@ -117,6 +117,6 @@ def watch_reading(body: Any, answer: Any, call: Call) -> bool:
     if raw is None:
         return False
     _dropped.listen()
-    kind = AsyncRaw if hasattr(raw, "content") or hasattr(raw, "aiter_raw") else _Raw
+    kind = AsyncRaw if hasattr(raw, "content") or hasattr(raw, "aiter_raw") else Raw
     setattr(body, place, kind(raw, Reading(body, place, answer, call)))
     return True

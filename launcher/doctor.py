@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tollspan import __version__, config
+from tollspan import __version__, config, ended
 from tollspan.guard import quietly
 
 from . import checkup, live
@@ -42,6 +42,7 @@ def examination() -> Examination:
 def report() -> dict[str, Any]:
     """What has happened in this process so far, as a JSON object: `versions`, `checks` and
     `process` (`pid`, `deliveries`, `faults`, `unpriced`, `calls`). Sends nothing."""
+    ended.settle_all()
     found = _examined(live.of_process())
     return {**asdict(found), "process": live.numbers()}
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from tollspan import calls
+from tollspan import calls, ended
 from tollspan.config import settings
 from tollspan.guard import quietly
+from tollspan.limits import meters
 
 from . import background, deliveries, exporters, first_sdk, standin
 
@@ -56,6 +57,12 @@ def install(
     if current is None:
         current = Installation()
         _prepare()
+        if settings().budgets or settings().budgets_url:
+            _hold_to_budgets(meter_provider)
+        if settings().backends or settings().health_url:
+            background.in_background(_watch_backends)
+        if settings().most_attempts or settings().most_retries_percent:
+            _cap_retries()
     if meter_provider is not None:
         _measure(meter_provider)
     if tracer_provider is not None:
@@ -98,7 +105,7 @@ def _unlock() -> None:
 
 
 def _warm() -> None:
-    from tollspan.processors import book
+    from tollspan.processors import adoption, book, settle  # noqa: F401  (first needed at an end)
 
     book.warm()
 
@@ -125,6 +132,11 @@ def _measure(meter_provider: metrics.MeterProvider) -> None:
         if current is None:
             return
         current.meter_provider = meter_provider
+        if settings().budgets or settings().budgets_url:
+            from tollspan.limits import budgets_metrics
+
+            budgets_metrics.measure_with(meter_provider)
+        meters.measure_with(meter_provider)
         if current.counting is not None and settings().metrics:
             current.counting.measure_with(meter_provider)
 
@@ -167,11 +179,21 @@ def _settle() -> None:
 
     from .metrics import Counting
 
+    calls.price = _asking_price
+
     alone = spans.TollspanProcessor(SpanProcessor())
     alone.install()
     current.undo.append(alone.uninstall)
     current.counting = Counting(alone, current.meter_provider, record=settings().metrics)
     calls.install(current.counting)
+
+
+def _asking_price(
+    provider: str, model: str, tier: str | None, input_tokens: int, output_tokens: int
+) -> float | None:
+    from tollspan.processors.asking_price import asking_price  # only budgets ask
+
+    return asking_price(provider, model, tier, input_tokens, output_tokens)
 
 
 def _arrived(provider: trace.TracerProvider) -> None:
@@ -182,6 +204,30 @@ def _arrived(provider: trace.TracerProvider) -> None:
     _adopt(provider)
     if current.stand_in is not None:
         current.stand_in.give_way(provider)
+
+
+def _hold_to_budgets(meter_provider: metrics.MeterProvider | None) -> None:
+    assert current is not None
+    from tollspan.limits import budgets, budgets_metrics
+
+    budgets.hold_to_settings()
+    budgets_metrics.measure_with(meter_provider)
+    current.undo.append(budgets.let_go)
+
+
+def _watch_backends() -> None:
+    """Where the settings name backends, whether or not the application asks for their health."""
+    from tollspan.limits import health
+
+    health.listen()
+
+
+def _cap_retries() -> None:
+    assert current is not None
+    from tollspan.limits import retries
+
+    retries.cap_by_settings()
+    current.undo.append(retries.uncap)
 
 
 def _adopt(provider: trace.TracerProvider) -> None:
@@ -219,6 +265,7 @@ def remove() -> None:
     installed, current = current, None
     if installed is None:
         return
+    ended.settle_all()
     if installed.counting is not None:
         # Each processor takes itself away only where it is the settler.
         calls.install(installed.counting.inner)
@@ -227,6 +274,7 @@ def remove() -> None:
         with quietly:
             installed.undo.pop()()
     calls.install(None)
+    calls.price = None
     if installed.stand_in is not None:
         if trace.get_tracer_provider() is installed.stand_in:
             standin.take_the_place(None)

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from opentelemetry import metrics
 
-from tollspan import calls, semconv
+from tollspan import calls, ended, semconv
 from tollspan.config import settings
 from tollspan.guard import quietly
 
@@ -172,6 +172,7 @@ class Counting:
         """Called at each collection: also the moment to record what waits."""
         found: list[metrics.Observation] = []
         with quietly:
+            ended.settle_all()
             if self._instruments is not None:
                 self._record_waiting(self._instruments)
             found = [

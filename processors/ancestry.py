@@ -26,7 +26,7 @@ _ENDPOINTS = (semconv.HTTP_ROUTE, semconv.CELERY_TASK, semconv.MESSAGING_DESTINA
 class Ancestry:
     """Live spans of this process, and the owners of answers among them and inside them."""
 
-    __slots__ = ("callers", "covered", "live", "owners")
+    __slots__ = ("_lines", "callers", "covered", "live", "owners")
 
     def __init__(self) -> None:
         self.live: Bounded[ReadableSpan] = Bounded(_MOST)
@@ -34,6 +34,8 @@ class Ancestry:
         """Live spans around an answer that is owned: span id to the owner's."""
         self.owners: Bounded[int] = Bounded(_MOST)
         """Ended spans that own or restate an answer: what ends inside them later restates it."""
+        self._lines: Bounded[tuple[int, ...]] = Bounded(_MOST)
+        """Live spans around a call that has ended and waits to be settled, by its span's id."""
         self.callers: Bounded[int] = Bounded(_MOST)
         """Server spans of requests that a call in another process made: span id to its owner's."""
 
@@ -58,12 +60,19 @@ class Ancestry:
                 return owner
         return 0
 
+    def keep_line(self, span: ReadableSpan) -> None:
+        """Remember for `cover` which live spans are around `span` now: they may end before it."""
+        line = tuple([span_id for span_id in self.parents(span) if span_id in self.live])
+        if line and span._context is not None:
+            self._lines.put(span._context.span_id, line)
+
     def cover(self, span: ReadableSpan, owner: int) -> None:
         """Remember that `owner` owns an answer, and that the spans around `span` hold it."""
         self.owners.put(owner, owner)
-        if span._parent is None:
+        if span._parent is None or span._context is None:
             return
-        for span_id in self.parents(span):
+        line = self._lines.pop(span._context.span_id, None) if self._lines else None
+        for span_id in self.parents(span) if line is None else line:
             if span_id in self.live:
                 self.covered.put(span_id, owner)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -54,18 +53,27 @@ opened_here: Callable[[], tuple[int, ...]] = _opened.get
 """Spans of others that started in this context, innermost last; some may have ended."""
 
 
-@dataclass(slots=True, eq=False)
 class Answer:
     """One answer that is owned, for as long as others may tell it again."""
 
-    owner: int
-    """Span id."""
-    start_ns: int
-    end_ns: int
-    attributes: Mapping[str, Any]
-    """Usage may stand under its standard names or not at all."""
-    scopes: set[str] = field(default_factory=set)
-    """Instrumentations that have told it."""
+    __slots__ = ("attributes", "end_ns", "owner", "scopes", "start_ns")
+
+    def __init__(
+        self,
+        owner: int,
+        start_ns: int,
+        end_ns: int,
+        attributes: Mapping[str, Any],
+        scopes: set[str],
+    ) -> None:
+        self.owner = owner
+        """Span id."""
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.attributes = attributes
+        """Usage may stand under its standard names or not at all."""
+        self.scopes = scopes
+        """Instrumentations that have told it."""
 
 
 class Answers:
@@ -117,15 +125,23 @@ class Answers:
         return found.owner
 
 
-@dataclass(slots=True, eq=False)
 class Waiting:
     """A span that ended before a call that it may be about: kept until that one has ended."""
 
-    span: ReadableSpan
-    attributes: Mapping[str, Any]
-    attribution: Mapping[str, str]
-    calls: set[int]
-    """Span ids of the open calls that it may be about."""
+    __slots__ = ("attributes", "attribution", "calls", "span")
+
+    def __init__(
+        self,
+        span: ReadableSpan,
+        attributes: Mapping[str, Any],
+        attribution: Mapping[str, str],
+        calls: set[int],
+    ) -> None:
+        self.span = span
+        self.attributes = attributes
+        self.attribution = attribution
+        self.calls = calls
+        """Span ids of the open calls that it may be about."""
 
 
 def open_calls_like(span: ReadableSpan, attributes: Mapping[str, Any]) -> set[int]:

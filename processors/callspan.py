@@ -11,21 +11,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
+from random import getrandbits
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Span, SpanLimits, Tracer, _Span
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, Tracer, _Span
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    TraceFlags,
+    TraceState,
+)
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tollspan import contexts
 
-__all__ = ["start_span", "write"]
+from .unsampled import is_kept
+
+__all__ = ["CallSpan", "start_span", "write"]
 
 _CLEAN = frozenset({str, int, float, bool, tuple})
 """Tuples are ours, of strings: nothing that comes from outside is one."""
@@ -42,6 +52,7 @@ _ROOM = 64
 """Attributes that a call gathers after its start, at most."""
 _SAMPLED, _DROPPED = Decision.RECORD_AND_SAMPLE, Decision.DROP
 _UNSET = Status()
+_NO_STATE = trace.INVALID_SPAN_CONTEXT.trace_state
 
 
 def start_span(
@@ -51,24 +62,25 @@ def start_span(
 
     Samplers and processors see the attributes as ever.
     """
-    if (
-        type(tracer) is not Tracer
-        or not _is_known(_Span)
-        or not _has_room(tracer, attributes)
-        or not tracer._is_enabled()
-    ):
-        return tracer.start_span(
-            name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_ns
-        )
+    if tracer is not _known_tracer and not _learn(tracer):
+        return _started_by_sdk(tracer, name, attributes, start_ns)
+    if _most is not None and len(attributes) + _ROOM > _most:
+        return _started_by_sdk(tracer, name, attributes, start_ns)
+    assert isinstance(tracer, Tracer)
+    if not tracer._is_enabled():
+        return _started_by_sdk(tracer, name, attributes, start_ns)
     here = contexts.current()
     above = trace.get_current_span(here).get_span_context() if _SPAN_KEY in here else None
     ids = tracer.id_generator
+    ours = type(ids) is RandomIdGenerator  # whose steps are these two
+    span_id = (getrandbits(64) or 1) if ours else ids.generate_span_id()
     if above is not None and above.is_valid:
         parent: SpanContext | None = above
         trace_id, random = above.trace_id, above.trace_flags.random_trace_id
     else:
         parent = None
-        trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
+        trace_id = (getrandbits(128) or 1) if ours else ids.generate_trace_id()
+        random = ours or ids.is_trace_id_random()
     added: Mapping[str, Any] | None = None
     if tracer.sampler is DEFAULT_ON:  # the usual one, whose answer is known
         decision: Any = _SAMPLED if parent is None or parent.trace_flags.sampled else _DROPPED
@@ -76,17 +88,12 @@ def start_span(
     else:
         asked = tracer.sampler.should_sample(here, trace_id, name, SpanKind.CLIENT, attributes, ())
         decision, state, added = asked.decision, asked.trace_state, asked.attributes
-    context = SpanContext(
-        trace_id,
-        ids.generate_span_id(),
-        is_remote=False,
-        trace_flags=_FLAGS[decision is _SAMPLED, random],
-        trace_state=state,
-    )
+    flags = _FLAGS[decision is _SAMPLED, random]
+    context = _context(trace_id, span_id, flags, state if state is not None else _NO_STATE)
     ended = tracer._tracer_metrics.start_span(parent, decision)
-    if decision is _DROPPED:
+    if decision is _DROPPED and not is_kept():
         return NonRecordingSpan(context)
-    span = _started(tracer, name, context, parent, attributes, start_ns, ended)
+    span = CallSpan(tracer, name, context, parent, attributes, start_ns, ended)
     if added is not None and added != attributes:  # a sampler may add some, or drop them all
         bounded: Any = span._attributes
         bounded._dict = {}
@@ -95,46 +102,90 @@ def start_span(
     return span
 
 
-def _started(
-    tracer: Any,
-    name: str,
-    context: SpanContext,
-    parent: SpanContext | None,
-    attributes: dict[str, Any],
-    start_ns: int,
-    ended: Any,
-) -> Span:
-    """What the SDK's constructor and `start` make, without their eight steps."""
-    limits = tracer._span_limits
-    bounded = BoundedAttributes(limits.max_span_attributes, immutable=False)
-    bounded._dict = attributes
-    span = object.__new__(_Span)
-    span._name = name
-    span._context = context
-    span._kind = SpanKind.CLIENT
-    span._instrumentation_info = tracer.instrumentation_info
-    span._instrumentation_scope = tracer._instrumentation_scope
-    span._parent = parent
-    span._start_time = start_ns
-    span._end_time = None
-    span._attributes = bounded
-    span._events = BoundedList(limits.max_events)
-    span._links = BoundedList(limits.max_links)
-    span._resource = tracer.resource
-    span._status = _UNSET
-    span._sampler = tracer.sampler
-    span._trace_config = None
-    span._record_exception = True
-    span._set_status_on_exception = True
-    span._span_processor = tracer.span_processor
-    span._limits = limits
-    span._lock = threading.Lock()
-    span._record_end_metrics = ended
-    return span
+def _started_by_sdk(
+    tracer: trace.Tracer, name: str, attributes: dict[str, Any], start_ns: int
+) -> trace.Span:
+    return tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_ns)
+
+
+def _context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) -> SpanContext:
+    """`SpanContext` of ids that are known to be valid."""
+    return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
+
+
+class _Attributes(BoundedAttributes):
+    """`BoundedAttributes` without limits that bite, over a dict that stands already."""
+
+    dropped = 0
+    max_value_len = None
+    _immutable = False
+
+    def __init__(self, attributes: dict[str, Any], most: int | None) -> None:
+        self._dict = attributes
+        self.maxlen = most
+        self._lock = threading.Lock()
+
+
+class _Later:
+    """The list of a span's events or links, made when somebody asks for it: calls have none."""
+
+    def __init__(self, name: str, limit: str) -> None:
+        self._name = name
+        self._limit = limit
+
+    def __get__(self, span: Any, owner: type) -> Any:
+        if span is None:
+            return self
+        made: Any = BoundedList(getattr(span._limits, self._limit))
+        return span.__dict__.setdefault(self._name, made)
+
+
+class CallSpan(_Span):
+    """What the SDK's constructor and `start` make, without their eight steps.
+
+    When it has ended it is what goes to the exporters itself: nothing changes it any more.
+    """
+
+    _kind = SpanKind.CLIENT
+    _end_time = None
+    _status = _UNSET
+    _trace_config = None
+    _record_exception = True
+    _set_status_on_exception = True
+    _events: Any = _Later("_events", "max_events")
+    _links: Any = _Later("_links", "max_links")
+
+    def __init__(
+        self,
+        tracer: Any,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        attributes: dict[str, Any],
+        start_ns: int,
+        ended: Any,
+    ) -> None:
+        limits = tracer._span_limits
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._start_time = start_ns
+        self._attributes = _Attributes(attributes, limits.max_span_attributes)
+        self._instrumentation_info = tracer.instrumentation_info
+        self._instrumentation_scope = tracer._instrumentation_scope
+        self._resource = tracer.resource
+        self._sampler = tracer.sampler
+        self._span_processor = tracer.span_processor
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._record_end_metrics = ended
+
+    def _readable_span(self) -> ReadableSpan:
+        return self
 
 
 class _Specimen:
-    """A tracer, as far as `_started` reads it."""
+    """A tracer, as far as `CallSpan` reads it."""
 
     instrumentation_info = _instrumentation_scope = sampler = span_processor = None
     resource = Resource({})
@@ -145,30 +196,41 @@ class _Specimen:
 
 @lru_cache(maxsize=1)
 def _is_known(kind: type[_Span]) -> bool:
-    """Whether this is an SDK whose spans are what `_started` makes, and start as above."""
+    """Whether this is an SDK whose spans are what `CallSpan` is, and start as above."""
     if "record_end_metrics" not in (Span.__init__.__kwdefaults__ or {}) or not hasattr(
         IdGenerator, "is_trace_id_random"
     ):
         return False
     context, limits = trace.INVALID_SPAN_CONTEXT, SpanLimits()
     theirs = kind("", context, resource=_Specimen.resource, limits=limits)
-    ours = _started(_Specimen(limits), "", context, None, {}, 0, None)
-    return (
-        all(
-            type(vars(ours).get(name, ...)) is type(value)
-            for name, value in vars(theirs).items()
-            if name not in ("_kind", "_span_processor", "_start_time")
-        )
-        and vars(ours).keys() == vars(theirs).keys()
-    )
+    ours = CallSpan(_Specimen(limits), "", context, None, {}, 0, None)
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    if _context(1, 2, flags, _NO_STATE) != SpanContext(1, 2, is_remote=False, trace_flags=flags):
+        return False
+    return all(
+        isinstance(getattr(ours, name, ...), type(value))
+        for name, value in vars(theirs).items()
+        if name not in ("_kind", "_span_processor", "_start_time")
+    ) and vars(theirs).keys() >= vars(ours).keys() - {"_events", "_links"}
 
 
-def _has_room(tracer: Tracer, attributes: Mapping[str, Any]) -> bool:
+_known_tracer: trace.Tracer | None = None
+"""The last one that was found to make spans as above, with limits that do not bite."""
+_most: int | None = None
+"""Attributes that a span of it may have."""
+
+
+def _learn(tracer: trace.Tracer) -> bool:
+    """Whether spans of `tracer` can be made here; then it is the known one."""
+    global _known_tracer, _most
+    if type(tracer) is not Tracer or not _is_known(_Span):
+        return False
     limits = tracer._span_limits
-    most = limits.max_span_attributes
-    return limits.max_span_attribute_length is None and (
-        most is None or len(attributes) + _ROOM <= most
-    )
+    if limits.max_span_attribute_length is not None:
+        return False
+    _known_tracer, _most = None, limits.max_span_attributes
+    _known_tracer = tracer
+    return True
 
 
 def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
@@ -178,7 +240,7 @@ def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
     `attributes` are not what stands there already, the span's own method does it.
     """
     bounded: Any = getattr(span, "_attributes", None)
-    if type(bounded) is not BoundedAttributes or bounded._dict is not attributes:
+    if type(bounded) is not _Attributes or bounded._dict is not attributes:
         span.set_attributes(attributes)
     elif not _is_clean(bounded._dict, bounded.maxlen):
         bounded._dict = {}

@@ -172,7 +172,8 @@ def _derive(
     if guessed and not (used := estimated(call)):
         found.reason = "no_usage"
         return
-    if (answers := call.get(semconv.ANSWERS_SUMMED)) and "input_tokens" in used:
+    answers = call.get(semconv.ANSWERS_SUMMED)
+    if isinstance(answers, int) and answers > 0 and "input_tokens" in used:
         used = {**used, "request_input_tokens": used["input_tokens"] // answers}
     requested, tier = call.get(semconv.REQUEST_MODEL), call.get(semconv.SERVICE_TIER)
     asked = Asked(

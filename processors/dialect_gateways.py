@@ -103,6 +103,32 @@ def _cloudflare(said: Attributes, found: Found) -> None:
         found.setdefault(semconv.PROVIDER, provider_name(provider))
 
 
+_OF_TRACE = "trace.metadata."
+_OF_OPENROUTER = f"{_OF_TRACE}openrouter."
+_MEANT = {
+    "tenant": semconv.TENANT,
+    "tenant_id": semconv.TENANT,
+    "endpoint": semconv.ENDPOINT_TAG,
+    "endpoint_tag": semconv.ENDPOINT_TAG,
+    "prompt": semconv.PROMPT_NAME,
+    "prompt_version": semconv.PROMPT_VERSION,
+    "request_id": semconv.REQUEST_ID,
+}
+"""Keys of the `trace` object that a request to OpenRouter carries; all others are tags."""
+
+
+def _openrouter(said: Attributes, found: Found) -> None:
+    """Broadcast writes what the request's `trace` object held as `trace.metadata.<key>`."""
+    first_ms = said.get(f"{_OF_OPENROUTER}first_token_ms")
+    if isinstance(first_ms, (int, float)) and 0 < first_ms < 1e9:
+        found.setdefault(semconv.TIME_TO_FIRST_CHUNK, first_ms / 1000)
+    for name, value in said.items():
+        key = name[len(_OF_TRACE) :] if name.startswith(_OF_TRACE) else ""
+        if not key or "." in key or not isinstance(value, str) or value[:1] in ("", "{", "["):
+            continue
+        found.setdefault(_MEANT.get(key) or f"{semconv.TAG_PREFIX}{key[:64]}", value[:256])
+
+
 GATEWAYS: tuple[Gateway, ...] = (
     Gateway("litellm", (LITELLM_CALL, _LITELLM_MODEL), ("litellm",), _litellm),
     Gateway("agentgateway", ("agw.ai.usage.cost.total", "agw.ai.time_to_first_token")),
@@ -114,10 +140,21 @@ GATEWAYS: tuple[Gateway, ...] = (
         _semantic_router,
     ),
     Gateway("cloudflare-ai-gateway", ("gen_ai.model.provider",), (), _cloudflare),
-    Gateway("openrouter", ("openrouter.generation_id",), ("openrouter",), sells=True),
+    Gateway(
+        "openrouter",
+        (
+            "openrouter.generation_id",
+            *(f"{_OF_OPENROUTER}{name}" for name in ("source", "provider_name", "api_key_name")),
+        ),
+        ("openrouter",),
+        _openrouter,
+        sells=True,
+    ),
     Gateway("envoy-ai-gateway", (), ("envoyproxy/ai-gateway",)),
     Gateway("bifrost", (), ("bifrost",)),
     Gateway("kong", (), ("kong",)),
+    Gateway("otoroshi", (), ("otoroshi",)),
+    Gateway("llm-interactive-proxy", (), ("llm-interactive-proxy",)),
     Gateway("traefik", (), ("github.com/traefik/", "traefik")),
 )
 _BY_MARK = {mark: each for each in GATEWAYS for mark in each.marks}

@@ -135,6 +135,7 @@ _ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
         (
             "gen_ai.usage.cache_creation.input_tokens",
             "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.input_tokens.cache_creation",
             "gen_ai.usage.details.cache_write_tokens",
             "llm.token_count.prompt_details.cache_write",
         ),
@@ -151,6 +152,7 @@ _ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
         _count,
         (
             "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.output_tokens.reasoning",
             "gen_ai.usage.details.reasoning_tokens",
             "llm.usage.reasoning_tokens",
             "llm.token_count.completion_details.reasoning",

@@ -17,7 +17,7 @@ from .foreign import COSTS, standard
 from .gateways import usd
 from .settle import Settled, settle
 
-__all__ = ["normalised", "owned", "priced", "restated", "unrestated"]
+__all__ = ["normalised", "owned", "priced", "restated", "restated_usage", "unrestated"]
 
 Attributes = Mapping[str, Any]
 
@@ -84,6 +84,19 @@ def unrestated(attributes: Attributes) -> dict[str, Any]:
             name = _USAGE + name[len(semconv.RESTATED_PREFIX) :]
         found[name] = value
     return found
+
+
+def restated_usage(attributes: Attributes) -> dict[str, Any]:
+    """The counts that a restated span kept, under the names that they had."""
+    found = unrestated({name: value for name, value in attributes.items() if _kept(name)})
+    found.pop(semconv.RESTATED_COST, None)
+    if semconv.RESTATED_COST in attributes:
+        found[semconv.COST_REPORTED] = attributes[semconv.RESTATED_COST]
+    return found
+
+
+def _kept(name: str) -> bool:
+    return name.startswith(semconv.RESTATED_PREFIX)
 
 
 def owned(

@@ -157,6 +157,7 @@ def _otoroshi(said: Said) -> Receipt:
     hit = get("x-cache-status", "").lower() == "hit"
     return Receipt(
         name="otoroshi",
+        request_id=text(get("otoroshi-request-id")),
         deployment=text(get("x-otoroshi-llm-provider")),
         served=_of(text(get("x-otoroshi-llm-provider-kind")), text(get("x-otoroshi-llm-model"))),
         requests=1 if said.answered and not hit else 0,
@@ -177,7 +178,8 @@ OTOROSHI = Rule(
             "x-otoroshi-llm-provider-kind",
         }
     ),
-    tells="provider and model that answered last; cost, but on streams; cache hits",
+    tells="provider and model that answered last; cost, but on streams; cache hits; its request id, "
+    "which joins its events, where it sends its own headers back",
     hides="fallbacks and balancing: its audit has two events for one call then; its own time, as "
     "its duration is a sum over calls",
     switch_on="its response headers; another prefix than theirs: `TOLLSPAN_OTOROSHI_PREFIX`",

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
@@ -19,6 +20,7 @@ from tollspan import __version__, calls, semconv
 
 __all__ = [
     "Pipeline",
+    "all_batch",
     "attempt_span",
     "attributes_of",
     "front_of",
@@ -127,6 +129,22 @@ def front_of(span: object) -> SpanProcessor | None:
     """
     active = getattr(span, "_span_processor", None)
     return None if active is None else getattr(vars(active).get("on_end"), "__self__", None)
+
+
+_AS_BATCHES = ("on_start", "_on_ending", "on_end")
+
+
+def all_batch(processors: tuple[SpanProcessor, ...]) -> bool:
+    """Whether all of them do with an ended span what the SDK's batch processor does: keep it until
+    its thread sends it, so that none sees when it ends."""
+    return bool(processors) and all(
+        isinstance(each, BatchSpanProcessor)
+        and not any(
+            name in vars(each) or getattr(type(each), name) is not getattr(BatchSpanProcessor, name)
+            for name in _AS_BATCHES
+        )
+        for each in processors
+    )
 
 
 class Pipeline(SpanProcessor):

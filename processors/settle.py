@@ -34,6 +34,12 @@ class Settled(NamedTuple):
 
 
 _AS_IT_IS = Settled({})
+_NEVER_LEFT = {
+    semconv.COST_ROLE: "owner",
+    semconv.BLAME: "app",
+    semconv.BLAME_EVIDENCE: "guardrail",
+}
+"""A rule of the application's own refused the call: it has no cost, known or unknown, and no path."""
 _FROM_INNER = (semconv.PROVIDER, semconv.SERVER_ADDRESS, semconv.RESPONSE_MODEL)
 
 
@@ -63,6 +69,8 @@ def settle(
     """
     if semconv.COST_ROLE in call:
         return _AS_IT_IS
+    if call.get(semconv.BLOCKED_BY) == "app" and not attempts:
+        return Settled(dict(_NEVER_LEFT))
     kind = None
     took_ns = end_ns - start_ns if end_ns is not None and start_ns is not None else 0
     if not inner and start_ns is not None and not is_slow(took_ns):

@@ -6,49 +6,42 @@ ended, so what is added goes on a copy, which only the processors behind this on
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
-from tollspan import attribution, calls, semconv
+from tollspan import attribution, calls, ended, semconv
 from tollspan.guard import quietly
 
 from . import attempts
-from .adoption import adopt, merged
-from .ancestry import Ancestry, owner_of
-from .beside import Answer, Answers, Waiting, contradicts, open_calls_like, opened, opened_here
+from .ancestry import owner_of
+from .beside import opened, opened_here
 from .bounded import Bounded
-from .callspan import start_span, write
-from .dialect_gateways import is_extra
-from .foreign import scope_is_genai, standard, states_usage
-from .ownership import owned, restated
+from .callspan import CallSpan, start_span, write
+from .foreign import scope_is_genai, states_usage
+from .others import GENAI, MOST, OTHER, OURS, Foreign, Others, scope_of
 from .released import made_of
-from .sdk import Pipeline, attributes_of, front_of, rewritten
-from .settle import Inner, settle
+from .sdk import Pipeline, all_batch, attributes_of, front_of, rewritten
+from .unsampled import drivers, is_kept, sampled, told
 
 __all__ = ["TollspanProcessor", "adopt_provider"]
 
-_SUPPRESSED = otel_context._SUPPRESS_INSTRUMENTATION_KEY
+if TYPE_CHECKING:
+    from .settle import Inner
+
+# Prices and paths are imported where they are first needed: they take a sixth of the time that
+# `import tollspan.auto` may take, and the thread that warms the price book is mostly there earlier.
+
 _NATIVE = "com.anthropic.sdk.python"
 _NATIVE_EACH = "mistralai_sdk_tracer"
 """Scopes of spans that SDKs make for a call themselves; the second for each HTTP request."""
-_OTHER, _OURS, _HTTP, _ADOPTABLE, _GENAI = range(5)
-_MOST = 10_000
-"""Live spans, owners and late spans that are remembered; the oldest go first."""
+_HTTP, _ADOPTABLE = range(GENAI + 1, GENAI + 3)
 
 
-class _Foreign(NamedTuple):
-    attribution: Mapping[str, str]
-    owner: int
-    """Span id of the open call of ours that it started in, or 0."""
-
-
-class TollspanProcessor(SpanProcessor):
+class TollspanProcessor(Others):
     """Stands in front of `downstream`, the processors that export.
 
     Never raises into the application; costs about a microsecond for a span that is not ours.
@@ -56,56 +49,57 @@ class TollspanProcessor(SpanProcessor):
     """
 
     def __init__(self, downstream: SpanProcessor) -> None:
-        self._then = downstream
-        self._kinds: dict[str, int] = {
-            semconv.SCOPE: _OURS,
-            _NATIVE: _ADOPTABLE,
-            _NATIVE_EACH: _ADOPTABLE,
-        }
-        self._around = Ancestry()
-        self._live = self._around.live
-        self._covered = self._around.covered
-        self._http: Bounded[tuple[calls.OpenCall, calls.Attempt]] = Bounded(_MOST)
-        self._taken: Bounded[calls.Attempt] = Bounded(_MOST)
+        kinds = {semconv.SCOPE: OURS, _NATIVE: _ADOPTABLE, _NATIVE_EACH: _ADOPTABLE}
+        super().__init__(downstream, kinds)
+        self._active = getattr(downstream, "_active", None)
+        self._processors: Any = None
+        """Of `_active`, for which `_all_batch` is known: another tuple as soon as one is added."""
+        self._all_batch = False
+        self._http: Bounded[tuple[calls.OpenCall, calls.Attempt]] = Bounded(MOST)
+        self._taken: Bounded[calls.Attempt] = Bounded(MOST)
         """By `id` of an open call: the last of its attempts that got its span."""
-        self._foreign: Bounded[_Foreign] = Bounded(_MOST)
-        self._late: Bounded[dict[str, Any]] = Bounded(_MOST)
+        self._late: Bounded[dict[str, Any]] = Bounded(MOST)
         """Settled attributes of adopted spans that have not ended yet."""
-        self._answers = Answers()
-        self._waiting: deque[Waiting] = deque()
-        self._beside: Bounded[int] = Bounded(_MOST)
-        """Live spans of others in whose context a call of ours started: span id to the owner's."""
 
     def install(self) -> None:
         """Settle the calls of this process, and name endpoints by the spans that are open."""
         calls.install(self)
         calls.adopts = True
+        calls.postpone = self.postpone
         calls.start_with(start_span, write)
         attribution.endpoint_of_framework = self._around.endpoint
 
     def uninstall(self) -> None:
         """Take back what `install` did, as far as nobody has put something else there."""
+        ended.settle_all()
         if calls.settler is self:
             calls.install(None)
         if attribution.endpoint_of_framework == self._around.endpoint:
             attribution.endpoint_of_framework = attribution._endpoint_unknown
             calls.adopts = False
+            calls.postpone = None
             calls.start_with(None, None)
 
     # --- spans ----------------------------------------------------------------------------------
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        self._then.on_start(span, parent_context)
+        if not self._sends_batches():
+            self._then.on_start(span, parent_context)
         with quietly:
+            if type(span) is CallSpan:
+                self._live.put(span.get_span_context().span_id, span)
+                if others := opened_here():
+                    self._is_beside(span, others)
+                return
             scope = span._instrumentation_scope
             name = scope.name if scope is not None else ""
             kind = self._kinds.get(name)
             if kind is None:
                 kind = self._learn(name)
             self._live.put(span.get_span_context().span_id, span)
-            if kind > _OURS:
+            if kind > OURS:
                 self._started(span, kind)
-            elif kind == _OURS:
+            elif kind == OURS:
                 if others := opened_here():
                     self._is_beside(span, others)
             elif span._kind is SpanKind.SERVER and (caller := attribution.owner()):
@@ -123,6 +117,7 @@ class TollspanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         with quietly:
+            ended.settle_all()
             for call in list(calls.open_calls.values()):
                 if call.span_id in self._live:
                     call.abandon()
@@ -131,14 +126,16 @@ class TollspanProcessor(SpanProcessor):
         self._then.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
+        with quietly:
+            ended.settle_all(timeout_millis / 1000)
         return self._then.force_flush(timeout_millis)
 
     def _learn(self, scope: str) -> int:
-        kind = _OTHER
+        kind = OTHER
         if scope in attempts.SCOPES:
             kind = _HTTP
         elif scope_is_genai(scope):
-            kind = _GENAI
+            kind = GENAI
         if len(self._kinds) < 1000:
             self._kinds[scope] = kind
         return kind
@@ -158,27 +155,17 @@ class TollspanProcessor(SpanProcessor):
             return
         if kind == _ADOPTABLE and call is not None and _is_of(call, span):
             self._forward_given_up(call)
+            from .adoption import adopt
+
             adopt(call, span)
             if others := opened_here():
                 self._is_beside(span, others)
             return
         owner = owner_of(call) if call is not None else self._hushed_by(span)
         span_id = span.get_span_context().span_id
-        self._foreign.put(span_id, _Foreign(attribution.current(), owner))
+        self._foreign.put(span_id, Foreign(attribution.current(), owner))
         if not owner:
             opened(span_id, self._live)
-
-    def _hushed_by(self, span: Span) -> int:
-        """The span around `span` whose maker suppresses instrumentation inside, or 0.
-
-        Logfire does: what is made there all the same may never be exported, and must not own.
-        """
-        if otel_context.get_value(_SUPPRESSED):
-            for span_id in self._around.parents(span):
-                scope = above._instrumentation_scope if (above := self._live.get(span_id)) else None
-                if scope is not None and self._kinds.get(scope.name) == _GENAI:
-                    return span_id
-        return 0
 
     def _forward_given_up(self, call: calls.OpenCall) -> None:
         """Forward the ended span of a request that the SDK repeats: the call gets another one."""
@@ -188,28 +175,24 @@ class TollspanProcessor(SpanProcessor):
         for span in given_up:
             self._then.on_end(span)
 
-    def _is_beside(self, span: Span, others: Sequence[int]) -> None:
-        """The span of a call starts while `others` may be open in its context."""
-        call = calls.current_call.get()
-        owner = owner_of(call) if call is not None else 0
-        owner = owner or span.get_span_context().span_id
-        for other in others:
-            if other in self._live and other not in self._beside:
-                self._beside.put(other, owner)
-
     def _ended(self, span: ReadableSpan) -> ReadableSpan | None:
         """The span to forward now, or None where it is held until its call is released."""
         context = span._context
         if context is None:
             return span
         span_id = context.span_id
-        self._live.pop(span_id, None)
         scope = span._instrumentation_scope
-        kind = self._kinds.get(scope.name, _OTHER) if scope is not None else _OTHER
-        if kind == _OURS:
+        kind = self._kinds.get(scope.name, OTHER) if scope is not None else OTHER
+        if kind == OURS:
+            self._live.pop(span_id, None)
             if self._covered:
                 self._covered.pop(span_id, None)
-            return span
+            return span if context.trace_flags.sampled else told(span)
+        attributes = attributes_of(span)
+        tells = kind != _HTTP and states_usage(attributes) and semconv.COST_ROLE not in attributes
+        if tells:
+            ended.settle_all()  # whose answer this is, calls that have ended say
+        self._live.pop(span_id, None)
         if kind == _HTTP and (pair := self._http.pop(span_id, None)) is not None:
             return self._ended_attempt(span, *pair)
         call = calls.open_calls.get(span_id)
@@ -217,10 +200,11 @@ class TollspanProcessor(SpanProcessor):
             call.held.append((span, None))
             return None
         if self._late and (settled := self._late.pop(span_id, None)) is not None:
+            from .adoption import merged
+
             return merged(span, settled)
         covered = self._covered.pop(span_id, None) if self._covered else None
-        attributes = attributes_of(span)
-        if kind != _HTTP and states_usage(attributes) and semconv.COST_ROLE not in attributes:
+        if tells:
             return self._ended_foreign(span, span_id, attributes, covered)
         if self._foreign:
             self._foreign.pop(span_id, None)
@@ -237,73 +221,12 @@ class TollspanProcessor(SpanProcessor):
             return None
         return rewritten(span, attempts.enriched(attributes_of(span), attempt))
 
-    def _ended_foreign(
-        self, span: ReadableSpan, span_id: int, attributes: Mapping[str, Any], covered: int | None
-    ) -> ReadableSpan | None:
-        kept = self._foreign.pop(span_id, None)
-        scope = span._instrumentation_scope
-        if scope is not None and self._kinds.get(scope.name) == _OTHER:
-            self._kinds[scope.name] = _GENAI  # from now on its attribution is read at its start
-        owner = (kept.owner if kept else 0) or covered or self._around.owner_above(span)
-        owner = owner or self._owner_beside(span, span_id, attributes)
-        if is_extra(attributes):
-            owner = 0  # a gateway's own work: spent besides the answer
-        if owner:
-            self._around.owners.put(span_id, owner)
-            return rewritten(span, restated(attributes, owner))
-        named = kept.attribution if kept else attribution.current()
-        if calls.open_calls and (about := open_calls_like(span, attributes)):
-            self._waiting.append(Waiting(span, attributes, named, about))
-            return None
-        return self._owning(span, attributes, named)
-
-    def _owning(
-        self, span: ReadableSpan, attributes: Mapping[str, Any], named: Mapping[str, str]
-    ) -> ReadableSpan:
-        """A copy of a span of others that owns its answer."""
-        assert span._context is not None
-        span_id = span._context.span_id
-        self._around.cover(span, span_id)
-        own = owned(
-            attributes,
-            named,
-            failed=span.status.status_code is StatusCode.ERROR,
-            start_ns=span.start_time,
-        )
-        times = span.start_time or 0, span.end_time or 0
-        self._answers.add(Answer(span_id, *times, own, {_scope(span)}))
-        return rewritten(span, own)
-
-    def _forward_waiting(self, ended: int = 0) -> None:
-        """Forward what waited for the call `ended`, and for no other; 0 is for all of them."""
-        for _ in range(len(self._waiting)):
-            each = self._waiting.popleft()
-            each.calls.discard(ended)
-            owner = self._answers.told_by(each.span, each.attributes, _scope(each.span))
-            if owner:
-                self._then.on_end(rewritten(each.span, restated(each.attributes, owner)))
-            elif each.calls and ended:
-                self._waiting.append(each)
-            else:
-                self._then.on_end(self._owning(each.span, each.attributes, each.attribution))
-
-    def _owner_beside(self, span: ReadableSpan, span_id: int, attributes: Mapping[str, Any]) -> int:
-        """The owner of the answer that `span` tells again, where no parentage says so; or 0."""
-        owner = self._beside.pop(span_id, 0) if self._beside else 0
-        if owner:
-            call = calls.open_calls.get(owner)
-            answer = self._answers.of(owner) if call is None else None
-            known = call or answer
-            if known is not None and not contradicts(standard(attributes), known.attributes):
-                if answer is not None:
-                    answer.scopes.add(_scope(span))
-                return owner
-        return self._answers.told_by(span, attributes, _scope(span))
-
     # --- calls ----------------------------------------------------------------------------------
 
     def settle(self, call: calls.OpenCall) -> Mapping[str, Any]:
         """What `call` cost and its path: attributes to add; fills `call.hops`."""
+        from .settle import settle
+
         settled = settle(
             call.attributes,
             [attempt.attributes for attempt in call.attempts],
@@ -315,6 +238,27 @@ class TollspanProcessor(SpanProcessor):
         if settled.hops:
             call.hops = list(settled.hops)
         return settled.attributes
+
+    def postpone(self, call: calls.OpenCall) -> bool:
+        """Whether `call`, which ends now, may be settled and released in a moment; if so, remember
+        what stands around it. Nobody sees a difference where spans go to batch processors only."""
+        front = front_of(call.span)
+        if call.adopted or call.held or not isinstance(front, TollspanProcessor):
+            return False
+        if not front._sends_batches():
+            return False
+        span = call.span
+        if isinstance(span, ReadableSpan) and span._parent is not None:
+            front._around.keep_line(span)
+        return True
+
+    def _sends_batches(self) -> bool:
+        """Whether every processor behind this one is a batch processor; they may change."""
+        processors = getattr(self._active, "_span_processors", None)
+        if processors is not self._processors:
+            self._processors = processors
+            self._all_batch = type(processors) is tuple and all_batch(processors)
+        return self._all_batch
 
     def release(self, call: calls.OpenCall) -> None:
         """Forward what was held for `call`, and the spans of its hops."""
@@ -346,6 +290,9 @@ class TollspanProcessor(SpanProcessor):
         if span.context.trace_flags.sampled:
             for made in made_of(call, span):
                 self._then.on_end(made)
+        elif is_kept() and drivers.is_top(call.attributes):
+            for made in made_of(call, span):
+                self._then.on_end(sampled(made))
 
     def _forward_held(self, call: calls.OpenCall) -> None:
         held, call.held = call.held, []
@@ -355,6 +302,8 @@ class TollspanProcessor(SpanProcessor):
                 if attempt is not None:
                     out = rewritten(span, attempts.enriched(attributes_of(span), attempt))
                 else:
+                    from .adoption import merged
+
                     out = merged(span, call.attributes)
             self._then.on_end(out)
 
@@ -385,16 +334,13 @@ def _is_of(call: calls.OpenCall, span: Span) -> bool:
     an SDK that makes one for each, and no span within it (a tool that the provider ran)."""
     if not call.span_id:
         return True
-    if not call.adopted or _scope(span) != _NATIVE_EACH:
+    if not call.adopted or scope_of(span) != _NATIVE_EACH:
         return False
     return span.parent is None or span.parent.span_id != call.span_id
 
 
-def _scope(span: ReadableSpan) -> str:
-    scope = span.instrumentation_scope
-    return scope.name if scope is not None else ""
-
-
 def _as_inner(call: calls.OpenCall) -> Inner:
+    from .settle import Inner
+
     known = {**call.attributes, **call.usage} if call.usage else call.attributes
     return Inner(known, [attempt.attributes for attempt in call.attempts])

@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace.export import (
 from otlp import Receiver
 
 import tollspan
+from tollspan import ended
 from tollspan.config import environment
 from tollspan.launcher import doctor
 
@@ -215,6 +216,7 @@ def test_what_a_full_queue_drops_is_counted(
     for _ in range(20):
         ask(client)
 
+    ended.settle_all()
     found = counts()
     assert found["waiting"] == 10
     assert found["dropped"] == 21 * each - 10 - 1  # one is in the exporter's hands

@@ -16,6 +16,7 @@ FOLDERS = {
     "processors": "tollspan.processors",
     "collector": "tollspan.collector",
     "chaos": "tollspan.chaos",
+    "limits": "tollspan.limits",
     "local": "tollspan.local",
     "launcher": "tollspan.launcher",
 }
@@ -25,6 +26,7 @@ FLOOR = {
     "tollspan.processors": 1,
     "tollspan.collector": 2,
     "tollspan.chaos": 2,
+    "tollspan.limits": 1,
     "tollspan.local": 3,
     "tollspan.launcher": 4,
 }
@@ -142,7 +144,7 @@ STANDARD = re.compile(r"^(gen_ai|tollspan)\.[a-z_0-9.]*[a-z0-9]$")
 NOT_ATTRIBUTES = re.compile(
     r"^tollspan\.("
     + "|".join(n.split(".")[-1] for n in FLOOR)
-    + r"|auto|lock|config|guard|semconv|attribution|calls|command)\b"
+    + r"|auto|lock|config|guard|semconv|attribution|calls|client|command|wirefile)\b"
 )
 
 

@@ -248,6 +248,7 @@ ESSENTIAL = {
     "_call.Call.__init__",
     "_call.Call.start",
     "_call.Call.end",
+    "_call.Call.finish",
     "_call.Call.answered",
     "_call.Call.complete",
     "_call.Call.abandon",

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import tollspan
 from tollspan import attribution, calls, semconv
 from tollspan.guard import faults
-from tollspan.processors import sdk
+from tollspan.processors import adoption, ownership, sdk, settle
 from tollspan.processors import spans as module
 from tollspan.processors.bounded import Bounded
 from tollspan.processors.spans import TollspanProcessor, adopt_provider
@@ -558,8 +558,11 @@ def test_a_fault_of_ours_costs_telemetry_and_nothing_else(
         raise ZeroDivisionError
 
     faults.clear()
-    for name in ("owned", "restated", "settle", "states_usage", "rewritten", "merged"):
-        monkeypatch.setattr(module, name, broken)
+    for place, name in (
+        *((ownership, "owned"), (ownership, "restated"), (adoption, "merged")),
+        *((settle, "settle"), (module, "states_usage"), (module, "rewritten")),
+    ):
+        monkeypatch.setattr(place, name, broken)
     provider.get_tracer("openlit").start_span("x", attributes=USAGE).end()
     chat(provider, LITELLM)
     names = [span.name for span in exporter.get_finished_spans()]

@@ -11,19 +11,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tollspan.instrumentation import record as record
+    from tollspan.instrumentation._wire import wire as wire
     from tollspan.launcher import instrument as instrument
     from tollspan.launcher import uninstrument as uninstrument
+    from tollspan.limits.budgets_block import budget as budget
+    from tollspan.limits.budgets_exceeded import BudgetExceeded as BudgetExceeded
+    from tollspan.limits.failover import failover as failover
+    from tollspan.limits.guards import CircuitOpen as CircuitOpen
+    from tollspan.limits.health import health as health
+    from tollspan.limits.retries import RetriesExceeded as RetriesExceeded
 
     from .attribution import attribute as attribute
+    from .client import Client as Client
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attribute", "instrument", "record", "uninstrument"]
+__all__ = [
+    "BudgetExceeded",
+    "CircuitOpen",
+    "Client",
+    "RetriesExceeded",
+    "__version__",
+    "attribute",
+    "budget",
+    "failover",
+    "health",
+    "instrument",
+    "record",
+    "uninstrument",
+    "wire",
+]
 
 _HOME = {
+    "BudgetExceeded": "tollspan.limits.budgets_exceeded",
+    "CircuitOpen": "tollspan.limits.guards",
+    "RetriesExceeded": "tollspan.limits.retries",
+    "Client": "tollspan.client",
     "attribute": "tollspan.attribution",
+    "budget": "tollspan.limits.budgets_block",
+    "failover": "tollspan.limits.failover",
+    "health": "tollspan.limits.health",
     "instrument": "tollspan.launcher",
     "record": "tollspan.instrumentation",
     "uninstrument": "tollspan.launcher",
+    "wire": "tollspan.instrumentation._wire",
 }
 
 

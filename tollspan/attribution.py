@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import inspect
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
@@ -19,10 +19,11 @@ from opentelemetry import context
 from opentelemetry.baggage import _BAGGAGE_KEY
 
 from . import contexts, semconv
+from .around import around
 from .config import DATA_MODES, settings
 from .guard import quietly
 
-__all__ = ["attribute", "current", "endpoint_of_framework", "outgoing_baggage"]
+__all__ = ["attribute", "cleaned", "current", "endpoint_of_framework", "outgoing_baggage"]
 
 FIELDS: Mapping[str, str] = {
     "endpoint": semconv.ENDPOINT_TAG,
@@ -45,6 +46,7 @@ MAX_LENGTH = 256
 _KEY = context.create_key("tollspan-attribution")
 _NOTHING: Mapping[str, str] = {}
 _F = TypeVar("_F", bound=Callable[..., Any])
+_KINDS = (inspect.isasyncgenfunction, inspect.isgeneratorfunction, inspect.iscoroutinefunction)
 
 
 def _endpoint_unknown() -> str | None:
@@ -67,7 +69,7 @@ def hashed(value: str) -> str:
     return "h:" + hmac.new(key.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _clean(name: str, value: Any) -> str | None:
+def cleaned(name: str, value: Any) -> str | None:
     """`value` as a short printable string, or None; ids hashed where asked."""
     if value is None:
         return None
@@ -122,10 +124,10 @@ class attribute:
         values = (endpoint, prompt, prompt_version, tenant, user, session, request_id, data_mode)
         with quietly:
             for name, value in zip(FIELDS.values(), values, strict=True):
-                if (text := _clean(name, value)) is not None:
+                if (text := cleaned(name, value)) is not None:
                     self._given[name] = text
             for key, value in (tags or {}).items():
-                if (text := _clean("", value)) is not None:
+                if (text := cleaned("", value)) is not None:
                     self._given[semconv.TAG_PREFIX + str(key)[:64]] = text
 
     def __enter__(self) -> Self:
@@ -136,12 +138,8 @@ class attribute:
         contexts.detach(*self._tokens.pop())
 
     def __call__(self, function: _F) -> _F:
-        if inspect.isasyncgenfunction(function):
-            return cast(_F, self._around_async_generator(function))
-        if inspect.isgeneratorfunction(function):
-            return cast(_F, self._around_generator(function))
-        if inspect.iscoroutinefunction(function):
-            return cast(_F, self._around_coroutine(function))
+        if any(is_kind(function) for is_kind in _KINDS):
+            return cast(_F, around(function, lambda: self._again))
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
@@ -169,61 +167,6 @@ class attribute:
         finally:
             contexts.detach(token, entered)
 
-    def _around_coroutine(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        async def inside(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return await function(*args, **kwargs)
-
-        return inside
-
-    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            steps = function(*args, **kwargs)
-            step, value = steps.send, None
-            while True:
-                try:
-                    with self._again():  # per step: the caller's own code stays outside the block
-                        produced = step(value)
-                except StopIteration as end:
-                    return end.value
-                try:
-                    value, step = (yield produced), steps.send
-                except GeneratorExit:
-                    with self._again():
-                        steps.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  (handed on to the generator)
-                    value, step = error, steps.throw
-
-        return inside
-
-    def _around_async_generator(
-        self, function: Callable[..., AsyncGenerator[Any, Any]]
-    ) -> Callable[..., Any]:
-        @functools.wraps(function)
-        async def inside(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            steps = function(*args, **kwargs)
-            step: Callable[..., Any] = steps.asend
-            value: Any = None
-            while True:
-                try:
-                    with self._again():
-                        produced = await step(value)
-                except StopAsyncIteration:
-                    return
-                try:
-                    value, step = (yield produced), steps.asend
-                except GeneratorExit:
-                    with self._again():
-                        await steps.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001  (handed on to the generator)
-                    value, step = error, steps.athrow
-
-        return inside
-
 
 def current() -> dict[str, str]:
     """Attribution of a call that starts now, as span attributes; a new dict each time.
@@ -237,7 +180,7 @@ def current() -> dict[str, str]:
     found = {**_defaults(), **incoming, **block}
     if semconv.ENDPOINT_TAG not in block and semconv.ENDPOINT_TAG not in incoming:
         endpoint = endpoint_of_framework()
-        if endpoint and (text := _clean(semconv.ENDPOINT_TAG, endpoint)):
+        if endpoint and (text := cleaned(semconv.ENDPOINT_TAG, endpoint)):
             found[semconv.ENDPOINT_TAG] = text
     return found
 
@@ -263,11 +206,11 @@ def _defaults() -> Mapping[str, str]:
     if _defaults_of is not chosen:
         _defaults_are = {semconv.DATA_MODE: chosen.data_mode}
         for argument, name in FIELDS.items():
-            text = _clean(name, getattr(chosen, argument, None))
+            text = cleaned(name, getattr(chosen, argument, None))
             if text is not None:
                 _defaults_are[name] = text
         for key, value in chosen.tags:
-            if (text := _clean("", value)) is not None:
+            if (text := cleaned("", value)) is not None:
                 _defaults_are[semconv.TAG_PREFIX + key[:64]] = text
         _defaults_of = chosen
     return _defaults_are
@@ -284,7 +227,7 @@ def _incoming(carried: Any) -> Mapping[str, str]:
         return found
     for name, value in carried.items():
         if name in _BAGGAGE or name.startswith(semconv.TAG_PREFIX):
-            text = _clean(name, value)
+            text = cleaned(name, value)
             if text is None or (name == semconv.DATA_MODE and text not in DATA_MODES):
                 continue
             if len(found) < 32:

@@ -15,11 +15,18 @@ from opentelemetry import trace
 __all__ = [
     "Attempt",
     "OpenCall",
+    "Refusal",
+    "Sending",
     "Settler",
     "adopts",
+    "after",
+    "before",
     "current_call",
     "install",
+    "on_after",
+    "on_before",
     "open_calls",
+    "postpone",
     "settler",
     "start_span",
     "start_with",
@@ -49,6 +56,29 @@ class Attempt:
         self.attributes: dict[str, Any] = {}
 
 
+class Refusal(Exception):
+    """A call may not leave, or not be tried again, by a rule that the application itself has set.
+
+    Raised by a `before` hook, it reaches the caller as it is, and the call ends as `blocked` by the
+    application. `attributes`: what more its span says.
+    """
+
+    attributes: Mapping[str, Any] = {}
+
+
+class Sending(Protocol):
+    """The request of a call that has not left yet, for `before` hooks."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The JSON that the SDK will send; the caller's own objects stand in it."""
+        ...
+
+    def send(self, body: Mapping[str, Any]) -> bool:
+        """Have the SDK send `body` instead, and the call know so; False where that cannot be done."""
+        ...
+
+
 class OpenCall:
     """One SDK call from its start to its end.
 
@@ -61,10 +91,14 @@ class OpenCall:
         "attempts",
         "attributes",
         "end_ns",
+        "failure",
         "held",
         "hops",
         "inner",
+        "is_watched",
         "outer",
+        "refused",
+        "sending",
         "span",
         "span_id",
         "start_ns",
@@ -91,11 +125,23 @@ class OpenCall:
         self.usage: Mapping[str, Any] = {}
         """On an inner call: what its answer stated about usage and cost, under the standard names
         that a restated span must not carry."""
+        self.sending: Sending | None = None
+        """While `before` hooks are asked, where the surface shows its body."""
+        self.refused: Refusal | None = None
+        """Raised in place of what the SDK's method ends with. Its cause is why the SDK wanted to try
+        again."""
+        self.is_watched = False
+        """The engine stands around the SDK's method now, so that `refused` will be raised."""
+        self.failure: Any = None
+        """While `retry` is there: the exception or the answer with which the last attempt failed."""
 
     def carry(self, span: trace.Span) -> None:
         """Make `span` the call's; its id is 0 while an adopted one has not started."""
         self.span = span
         self.span_id = span.get_span_context().span_id
+
+    def finish(self) -> None:
+        """The call has ended: settle it, end its span and release it. Once, by whoever is told to."""
 
     def abandon(self) -> None:
         """End the call now, as one whose answer nobody reads to its end; once ended, do nothing.
@@ -119,6 +165,54 @@ class Settler(Protocol):
         ...
 
 
+Price = Callable[[str, str, str | None, int, int], float | None]
+
+price: Price | None = None
+"""Provider, model, asked tier, input and output tokens to US dollars, None where it is not known.
+Put here by whoever knows the price book."""
+
+Before = Callable[[OpenCall], float | None]
+After = Callable[[OpenCall], None]
+
+before: tuple[Before, ...] = ()
+"""Asked in this order when a call is open, before the SDK's method runs: None lets it go on, a number
+of seconds is when to ask this one again, and a `Refusal` raised ends the call. Whatever else a hook
+raises is a fault of ours, and the call goes on. Calls inside of another are asked, too."""
+
+after: tuple[After, ...] = ()
+"""Told of every call that has been settled, the refused ones too: what it cost stands in its
+attributes. May come up to 50 ms after its end, and from another thread."""
+
+
+retry: Callable[[OpenCall], Refusal | None] | None = None
+"""Asked of an outermost call when an SDK is about to repeat a request of it that failed; a refusal
+ends the call."""
+
+
+def on_before(hook: Before) -> Callable[[], None]:
+    """Ask `hook`, too, from now on; what comes back takes it away again."""
+    global before
+    before = (*before, hook)
+
+    def remove() -> None:
+        global before
+        before = tuple(each for each in before if each is not hook)
+
+    return remove
+
+
+def on_after(hook: After) -> Callable[[], None]:
+    """Tell `hook`, too, from now on; what comes back takes it away again."""
+    global after
+    after = (*after, hook)
+
+    def remove() -> None:
+        global after
+        after = tuple(each for each in after if each is not hook)
+
+    return remove
+
+
 current_call: ContextVar[OpenCall | None] = ContextVar("tollspan_call", default=None)
 """The innermost call whose SDK method is running in this context."""
 
@@ -126,6 +220,10 @@ open_calls: dict[int, OpenCall] = {}
 """Open calls by span id, for span processors; an entry goes when its call has been released."""
 
 settler: Settler | None = None
+
+postpone: Callable[[OpenCall], bool] | None = None
+"""Whether nobody can see it if a call that ends now is finished a moment later (`ended`). Where it
+is so, the processors have noted what stands around the call. None: always at once."""
 
 adopts: bool = False
 """A span processor of ours is installed: it gives `call.span` to an adopted call when the native

@@ -240,6 +240,16 @@ DATA_MODE = _attribute("tollspan.data_mode", "string", "`real`, `test`, `replay`
 STATUS = _attribute(
     "tollspan.status", "string", "`success`, `error`, `cancelled`, `abandoned`, `blocked`"
 )
+UNSAMPLED = _attribute(
+    "tollspan.unsampled",
+    "boolean",
+    "The sampler dropped the trace: this span is told alone, for its money and its tokens",
+)
+TOLD_FROM = _attribute(
+    "tollspan.told_from",
+    "string",
+    "What a call was read from that came as no span: `record`, `otoroshi`, `litellm`, …",
+)
 API_KEY_FINGERPRINT = _attribute(
     "tollspan.api_key_fingerprint", "string", "Keyed hash, with TOLLSPAN_HASH_KEY only"
 )
@@ -394,6 +404,12 @@ HOP_ROLE = _attribute(
 HOP_NAME = _attribute("tollspan.hop.name", "string", "")
 HOP_EVIDENCE = _attribute("tollspan.hop.evidence", "string", "`observed`, `reported`, `inferred`")
 HOP_OVERHEAD = _attribute("tollspan.hop.overhead_ms", "double", "Only where it is known", unit="ms")
+HOP_REDACTION = _attribute(
+    "tollspan.hop.redaction",
+    "string",
+    "What was compared of a request before and behind the hop, told by `tollspan wire prove`: "
+    "`proved` (nothing that is to be masked went further), `leaked`, `unknown`",
+)
 HOP_ORDER = _attribute(
     "tollspan.hop.order",
     "string",
@@ -422,6 +438,9 @@ ATTEMPT_HEAD_MS = _attribute(
     "Until the answer's head came; where a gateway states its part of that",
     unit="ms",
 )
+WIRE_ID = _attribute(
+    "tollspan.wire.id", "string", "Captured exchange of this attempt, with TOLLSPAN_WIRE only"
+)
 RETRY_AFTER = _attribute("tollspan.retry_after_s", "double", "What the answer asked for", unit="s")
 HTTP_METHOD = _attribute("http.request.method", "string", "", source=HTTP)
 HTTP_STATUS = _attribute("http.response.status_code", "int", "", source=HTTP)
@@ -431,20 +450,63 @@ URL_PATH = _attribute("url.path", "string", "", source=HTTP)
 RESPONSE_HEADER_PREFIX = "http.response.header."
 """Allow-listed response headers, lower-case, as the HTTP conventions spell them."""
 
+# --- budgets that the application holds its calls to ---------------------------------------------
+BUDGET_NAME = _attribute(
+    "tollspan.budget.name", "string", "The budget that is nearest to its end; only from soft on"
+)
+BUDGET_STATE = _attribute("tollspan.budget.state", "string", "`soft` or `hard`")
+BUDGET_RATIO = _attribute(
+    "tollspan.budget.ratio", "double", "Part of the limit that was spent; also a metric", unit="1"
+)
+BUDGET_ACTION = _attribute(
+    "tollspan.budget.action", "string", "`warned`, `degraded`, `queued` or `refused`"
+)
+BUDGET_MODEL_ASKED = _attribute(
+    "tollspan.budget.model_asked", "string", "What a degraded call would have asked"
+)
+
+RETRIES_OVER = _attribute(
+    "tollspan.retries.over",
+    "string",
+    "Whose cap on repeats the SDK's next one was beyond: `call` or `endpoint`",
+)
+
 # --- metrics ------------------------------------------------------------------------------------
 METRIC_DURATION = "gen_ai.client.operation.duration"
 METRIC_TOKENS = "gen_ai.client.token.usage"
 METRIC_TIME_TO_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_COST = "tollspan.cost"
 METRIC_UNPRICED = "tollspan.unpriced_calls"
+METRIC_BACKEND_UP = "tollspan.backend.up"
+METRIC_BACKEND_CIRCUIT = "tollspan.backend.circuit"
+METRIC_PROBE_DURATION = "tollspan.backend.probe.duration"
+EVENT_BACKEND = "tollspan.backend.changed"
+BACKEND = _attribute("tollspan.backend", "string", "Metrics and log events: name of a backend")
+BACKEND_STATE = _attribute(
+    "tollspan.backend.state",
+    "string",
+    "Log events: `up`, `down`, `unknown` of probes; `closed`, `open`, `half_open` of circuits. On a "
+    "call that was not made: `open`",
+)
+BACKEND_STATE_BEFORE = _attribute("tollspan.backend.state_before", "string", "Log events: likewise")
+BACKEND_REASON = _attribute("tollspan.backend.reason", "string", "Likewise: why it changed")
+PROBE_KIND = _attribute("tollspan.backend.probe.kind", "string", "`http`, `tcp`, `ping`")
+PROBE_OK = _attribute("tollspan.backend.probe.ok", "boolean", "Metrics only: it was answered well")
+METRIC_BUDGET_RATIO = "tollspan.budget.ratio"
 TOKEN_TYPE = _attribute("gen_ai.token.type", "string", "Metrics only: `input` or `output`")
 
 # --- scopes -------------------------------------------------------------------------------------
 SCOPE = "tollspan"
 """Instrumentation scope of every span of ours."""
 
+TOLD_SCOPE = "tollspan.ingest"
+"""Scope of calls that were told as records."""
+
 LEDGER_SCOPE = "tollspan.ledger"
 """Scope of the log records by which a stage tells the ledger of calls."""
 
 LEDGER_EVENT = "tollspan.call"
 """Event name of such a record."""
+
+EVENT_NEW_KEY = "tollspan.key.new"
+"""Event: a provider API key that was never seen before, by its fingerprint."""

@@ -1,0 +1,20 @@
+"""What a call of so many tokens costs, asked before there is an answer."""
+
+from __future__ import annotations
+
+from .cost import tier_of
+from .prices import Asked, current
+from .usage import Counts
+
+__all__ = ["asking_price"]
+
+
+def asking_price(
+    provider: str, model: str, tier: str | None, input_tokens: int, output_tokens: int
+) -> float | None:
+    """US dollars, as of now; None where no price of `model` is known. Counts nothing as unpriced."""
+    quote = current().quote(Asked(provider, None, None, model, tier_of(tier, None)))
+    if quote.tariff is None:
+        return None
+    counts: Counts = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    return float(quote.tariff.amount(quote.counted(counts)))

@@ -1,0 +1,151 @@
+"""Calls that have ended and wait to be settled, many at a time.
+
+Where a call ends, the code that settles it has left the processor's cache, and comes back in the place
+of the application's: there it costs several times what it costs beside others of its kind. So where
+nobody can see the difference, ended calls wait here, in order, until there are `MANY` of them; those
+that come too slowly are settled by a thread of ours after `LONGEST_S` at the latest. Whoever looks at
+what ended calls leave behind asks for `settle_all` first: a flush, a shutdown, a collection of metrics,
+a fork, the end of the process, the spans of other tracers.
+
+A call's own end, its answer and its attempts have been noted by then; only conclusions wait.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+
+from .calls import OpenCall
+from .guard import quietly
+
+__all__ = ["LONGEST_S", "MANY", "close", "put", "settle_all"]
+
+MANY = 32
+"""Calls that are settled together, by the thread in which the last of them ended."""
+
+LONGEST_S = 0.1
+"""Longest that a call waits, but for what keeps a thread from its turn."""
+
+_PATIENCE_S = 3.0
+"""How long anybody waits for another thread that settles."""
+
+_waiting: deque[OpenCall] = deque()
+_turn = threading.RLock()
+"""Held while calls are settled, so that their order is that of their ends. Reentrant: an exporter's
+log handler may make calls itself."""
+_turns = 0
+_is_awake = False
+"""The thread looks again by itself; else it sleeps until it is woken."""
+_wakes = threading.Lock()
+_work_is_there: threading.Event | None = None
+"""Made with its thread, as whatever has taken the place of threads until then (gevent) would."""
+_closed = False
+
+
+def put(call: OpenCall) -> bool:
+    """Have `call.finish()` run soon. False where that is for the caller to do, now."""
+    if _closed:
+        return False
+    _waiting.append(call)
+    if len(_waiting) >= MANY:
+        settle_all()
+    elif not _is_awake:
+        _wake()
+    return True
+
+
+def settle_all(patience_s: float = _PATIENCE_S) -> None:
+    """Settle every call that waits, those that another thread has begun with included."""
+    global _turns
+    if not _turn.acquire(timeout=patience_s):
+        return  # its thread will have done it all the same, a little later
+    _turns += 1
+    try:
+        for _ in range(len(_waiting)):
+            try:
+                call = _waiting.popleft()
+            except IndexError:  # a call of the exporter's own, settled inside this
+                break
+            with quietly:
+                call.finish()
+            del call
+    finally:
+        _turn.release()
+
+
+def close() -> None:
+    """The process ends: settle what waits, and let nothing wait any more."""
+    global _closed
+    _closed = True
+    settle_all()
+
+
+def _wake() -> None:
+    """Start or wake the thread; where there can be none, settle here."""
+    global _is_awake, _work_is_there
+    with _wakes:
+        if _is_awake:
+            return
+        _is_awake = True
+        if _work_is_there is not None:
+            _work_is_there.set()
+            return
+        signal = _work_is_there = threading.Event()
+        try:
+            threading.Thread(
+                target=_work, args=(signal,), name="tollspan-settle", daemon=True
+            ).start()
+            return
+        except RuntimeError:  # no more threads, or the interpreter goes
+            _is_awake, _work_is_there = False, None
+    settle_all()
+
+
+def _work(signal: threading.Event) -> None:
+    global _is_awake, _work_is_there
+    try:
+        while True:
+            before = _turns
+            time.sleep(LONGEST_S / 2)
+            if _waiting:
+                if _turns == before:
+                    settle_all()
+                continue
+            signal.clear()
+            _is_awake = False
+            if _waiting:  # one came in between, and may have seen us awake
+                _is_awake = True
+                continue
+            signal.wait()
+    finally:  # a fault that tests want to see: the next call starts another thread
+        _is_awake, _work_is_there = False, None
+
+
+_held = False
+
+
+def _before_fork() -> None:
+    """The calls of the parent are the parent's to tell, and no other thread settles meanwhile."""
+    global _held
+    settle_all()
+    _held = _turn.acquire(timeout=_PATIENCE_S)
+
+
+def _after_in_parent() -> None:
+    if _held:
+        _turn.release()
+
+
+def _after_in_child() -> None:
+    global _is_awake, _turn, _wakes, _work_is_there
+    _waiting.clear()
+    _turn, _wakes = threading.RLock(), threading.Lock()
+    _is_awake, _work_is_there = False, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+    )
