@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS budgets
     soft_ratio Float64 DEFAULT 0.8,
     owner      String,
     contact    String,
-    -- What whoever is told should do; tollspan itself does nothing but tell.
+    -- What is done at the limit: `warn`, `degrade …`, `queue …`, `refuse`, or words for whoever is told.
     action     String,
     enabled    Bool DEFAULT true,
     version    UInt64 DEFAULT toUnixTimestamp64Milli(now64(3)),
