@@ -15,7 +15,7 @@ from tollspan.processors.dialect_gateways import call_id
 
 from .span import Span
 
-__all__ = ["ANSWER", "REQUEST", "Links", "Place", "borne", "heard"]
+__all__ = ["ANSWER", "PASSING", "REQUEST", "Links", "Place", "borne", "heard"]
 
 Place = tuple[str, str]
 """Trace id and span id."""
@@ -23,8 +23,13 @@ Place = tuple[str, str]
 _PREFIX = semconv.RESPONSE_HEADER_PREFIX
 _CALL_ID = "x-litellm-call-id"
 _BEHIND = "llm-provider-"
-REQUEST, ANSWER = "request ", "answer "
-"""What a key names, in front of the id."""
+REQUEST, ANSWER, EXTERNAL, SESSION = "request ", "answer ", "external ", "session "
+"""What a key names, in front of the id: a request as a gateway calls it, an answer, a call as the
+application calls it, a conversation as a gateway calls it."""
+PASSING = (ANSWER, SESSION)
+"""Keys that come again later: they join what was at one time."""
+
+_SESSION = "x-b2bua-session-id"
 
 MOST_PLACES = 64
 """An id that more spans than this bear or have heard is none: it joins nothing."""
@@ -38,7 +43,18 @@ def borne(span: Span, normalised: Mapping[str, Any] | None) -> tuple[str, ...]:
         found.append(REQUEST + request)
     if normalised is not None and (answer := _answer(span, normalised)):
         found.append(answer)
+    if (source := span.attributes.get(semconv.TOLD_FROM)) is not None:
+        found += _told(span, source)
     return tuple(found)
+
+
+def _told(span: Span, source: Any) -> Iterator[str]:
+    """What a record says besides; only records are joined by it to calls that have heard it."""
+    if name := _text(span.attributes.get(semconv.REQUEST_ID), least=1):
+        yield EXTERNAL + name
+    session = _text(span.attributes.get(semconv.CONVERSATION_ID))
+    if session and source == "llm-interactive-proxy":
+        yield SESSION + session
 
 
 def heard(span: Span) -> tuple[str, ...]:
@@ -51,12 +67,19 @@ def heard(span: Span) -> tuple[str, ...]:
     for name, value in said.items():
         if name.startswith(_PREFIX):
             header = name[len(_PREFIX) :].replace("_", "-").lower()
+            if header == _SESSION:
+                value = value[0] if isinstance(value, list | tuple) and value else value
+                if session := _text(value):
+                    found.append(SESSION + session)
             if header.endswith(_CALL_ID) and not header.replace(_BEHIND, "").replace(_CALL_ID, ""):
                 value = value[0] if isinstance(value, list) and value else value
                 if request := _text(value):
                     found.append(REQUEST + request)
-    if semconv.COST_ROLE in said and (answer := _answer(span, said)):
-        found.append(answer)
+    if semconv.COST_ROLE in said:
+        if answer := _answer(span, said):
+            found.append(answer)
+        if external := _text(said.get(semconv.REQUEST_ID), least=1):
+            found.append(EXTERNAL + external)
     return tuple(found)
 
 
@@ -72,8 +95,8 @@ def _is_hit(said: Mapping[str, Any]) -> bool:
     return said.get(semconv.CACHE_HIT) is True
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and 8 <= len(value) <= 128 else None
+def _text(value: Any, least: int = 8) -> str | None:
+    return value if isinstance(value, str) and least <= len(value) <= 128 else None
 
 
 class Links:
@@ -114,10 +137,12 @@ class Links:
         return self._worn.intersection(keys)
 
     def are_shared(self, keys: Iterable[str]) -> bool:
-        """Whether more than one span bears or has heard one of `keys`."""
+        """Whether a span bears one of `keys`, and another bears or has heard it."""
         for key in keys:
-            places = self._bearing.get(key), self._hearing.get(key)
-            if sum(map(len, filter(None, places))) > 1 or key in self._worn:
+            bearing = self._bearing.get(key)
+            if bearing and len(bearing) + len(self._hearing.get(key, ())) > 1:
+                return True
+            if key in self._worn:
                 return True
         return False
 
