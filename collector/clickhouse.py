@@ -6,7 +6,7 @@ https://clickhouse.com/docs/interfaces/http. Parameters are bound by the server,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -75,6 +75,8 @@ class ClickHouse:
         )
         self._pool: Any = pool(parts.hostname, port, timeout=TIMEOUT_S, maxsize=2)
         self._database = unquote(parts.path.strip("/"))
+        self.setting: Mapping[str, Any] = {}
+        """Settings of ClickHouse that go with every statement."""
         self._headers = {"content-type": "text/plain; charset=utf-8"}
         if user or password:
             self._headers |= {"x-clickhouse-user": user or "default", "x-clickhouse-key": password}
@@ -85,17 +87,52 @@ class ClickHouse:
         Raises:
             ClickHouseError: there are none to be had.
         """
+        answer = self._asked(f"{sql.strip()}\nFORMAT JSONEachRow", parameters, self.setting)
+        try:
+            return [json.loads(line) for line in answer.data.splitlines() if line]
+        except ValueError as error:  # an exception in the middle of an answer
+            raise ClickHouseError("ClickHouse broke off its answer") from error
+
+    def pieces(
+        self, sql: str, form: str, parameters: Mapping[str, Any], setting: Mapping[str, Any]
+    ) -> Iterator[bytes]:
+        """What a reading statement answers in the format `form`, as it comes, with these settings.
+
+        Raises:
+            ClickHouseError: there is no answer to be had, or it broke off.
+        """
+        body = f"{sql.strip()}\nFORMAT {form}"
+        return self._streamed(self._asked(body, parameters, setting, whole=False))
+
+    def _streamed(self, answer: Any) -> Iterator[bytes]:
+        try:
+            yield from answer.stream(1 << 18)
+        except urllib3.exceptions.HTTPError as error:
+            raise ClickHouseError("ClickHouse broke off its answer") from error
+        finally:
+            answer.close()
+
+    def _asked(
+        self,
+        body: str,
+        parameters: Mapping[str, Any],
+        setting: Mapping[str, Any],
+        *,
+        whole: bool = True,
+    ) -> Any:
         asked = {f"param_{name}": _written(value) for name, value in parameters.items()}
+        asked |= {name: str(value) for name, value in setting.items()}
         if self._database:
             asked["database"] = self._database
         try:
             answer = self._pool.urlopen(
                 "POST",
                 f"/?{urlencode(asked)}",
-                body=f"{sql.strip()}\nFORMAT JSONEachRow".encode(),
+                body=body.encode(),
                 headers=self._headers,
                 retries=False,
                 redirect=False,
+                preload_content=whole,
             )
         except urllib3.exceptions.HTTPError as error:
             raise ClickHouseError(
@@ -104,10 +141,7 @@ class ClickHouse:
         if answer.status != 200:
             said = answer.data[:300].decode("utf-8", "replace").strip().partition("\n")[0]
             raise ClickHouseError(f"ClickHouse says: {said or answer.status}")
-        try:
-            return [json.loads(line) for line in answer.data.splitlines() if line]
-        except ValueError as error:  # an exception in the middle of an answer
-            raise ClickHouseError("ClickHouse broke off its answer") from error
+        return answer
 
     def close(self) -> None:
         self._pool.close()

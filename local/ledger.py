@@ -47,8 +47,15 @@ LIMITS = {
 }
 """What a reader may do: read, for ten seconds, so many rows."""
 
-OF_A_FILE = {"max_execution_time": 600, "max_result_rows": 0}
-"""Instead of these, for rows that go to a file."""
+OF_A_FILE = {
+    "max_execution_time": 600,
+    "max_result_rows": 0,
+    "max_threads": 1,
+    "max_bytes_before_external_group_by": 256_000_000,
+    "max_bytes_before_external_sort": 256_000_000,
+    "output_format_parquet_row_group_size": 65_536,
+}
+"""Instead of these, for rows that go to a file: what does not fit into a little memory waits on disk."""
 
 INSERTING = "max_partitions_per_insert_block = 0, optimize_on_insert = 0"
 """A batch may span many months; that its rows replace each other is seen when it is read or merged."""
@@ -120,14 +127,19 @@ class Ledger:
         self._insert(table, "Native", block)
 
     def _insert(self, table: str, form: str, body: bytes) -> None:
-        with as_file(body) as path, self._writing:
-            _lines(
-                self._writer,
-                f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
-                {},
-                "Null",
-            )
-            self._told += table == "llm_calls"
+        try:
+            with as_file(body) as path, self._writing:
+                _lines(
+                    self._writer,
+                    f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
+                    {},
+                    "Null",
+                )
+                self._told += table == "llm_calls"
+        except OSError as error:
+            raise LedgerError(
+                f"no room for the rows on their way to the engine: {error}"
+            ) from error
 
     def remove(self, table: str, condition: str, parameters: Mapping[str, Any]) -> None:
         """Delete the rows of `table` under `condition`; they are gone when it returns.

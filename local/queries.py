@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .ledger import Ledger
+from .readable import Readable
 
 __all__ = [
     "BadFilter",
@@ -183,10 +184,12 @@ ORDER BY call_id, hop_index
 """
 
 
-def calls(ledger: Ledger, found: Filters, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+def calls(
+    ledger: Readable, found: Filters, limit: int, columns: str = COLUMNS
+) -> tuple[list[dict[str, Any]], str | None]:
     """Calls, newest first, and the cursor of the next page."""
     rows = ledger.query(
-        f"SELECT {COLUMNS} FROM tollspan_calls {found.where} ORDER BY call_id DESC "
+        f"SELECT {columns} FROM tollspan_calls {found.where} ORDER BY call_id DESC "
         "LIMIT {limit:UInt32}",
         found.bound | {"limit": limit + 1},
     )
@@ -212,7 +215,7 @@ def calls_of_trace(ledger: Ledger, trace_id: str) -> list[dict[str, Any]]:
     return _shaped(ledger, rows)
 
 
-def _shaped(ledger: Ledger, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shaped(ledger: Readable, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     hops: dict[str, list[dict[str, Any]]] = {}
     if rows:
         for hop in ledger.query(HOPS, {"ids": [row["call_id"] for row in rows]}):

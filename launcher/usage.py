@@ -1,0 +1,220 @@
+"""`tollspan usage`: what calls spent, took and did, from the running server or from ClickHouse."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .asking import NotAnswered, Query, Server
+from .usage_table import as_csv, as_tsv, printed
+from .usage_tables import TABLES
+
+__all__ = ["add_options", "usage"]
+
+Ask = Callable[[str, Query], Any]
+FORMATS = ("jsonl", "csv", "parquet", "focus-csv", "focus-parquet")
+PATHS = {name: f"/v1/usage/{name}" for name in ("stats", "recent", "sessions", "keys")} | {
+    "replacement": "/v1/replacement/metrics"
+}
+COMMANDS = {
+    "stats": "calls, spend, tokens and times, by whatever you like and over time",
+    "recent": "single calls, the newest first",
+    "sessions": "sessions: calls, spend, how long, which models",
+    "keys": "spend and use by the fingerprint of the provider's API key",
+    "replacement": "the model that was asked for against the one that answered",
+    "export": "every call in a file: JSON lines, CSV, Parquet, FOCUS 1.4",
+}
+CELLS = 16
+"""Of a sparkline."""
+
+STEPS_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 604_800)
+UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare `tollspan usage` with its commands."""
+    commands = parser.add_subparsers(dest="asked", metavar="what", required=True)
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about)
+        _add_filters(command)
+        if name == "export":
+            command.add_argument(
+                "--format", choices=FORMATS, default="jsonl", help="of the file (jsonl)"
+            )
+            command.add_argument(
+                "--charge-period", choices=("hour", "day"), help="of a row of FOCUS (day)"
+            )
+            command.add_argument(
+                "-o", "--output", default="-", metavar="FILE", help="where to write it; `-` prints"
+            )
+            continue
+        shown = command.add_mutually_exclusive_group()
+        shown.add_argument("--json", action="store_true", help="print the answer as JSON")
+        shown.add_argument("--csv", action="store_true", help="print the lines as CSV")
+        command.add_argument("--limit", default="20", metavar="N", help="lines at most (20)")
+        if name == "stats":
+            command.add_argument(
+                "--by", default="model", metavar="A,B", help="what makes a line (model)"
+            )
+            command.add_argument("--interval", default="", metavar="TIME", help="1h, day, week, …")
+        if name in ("stats", "sessions", "keys"):
+            command.add_argument("--sort", default="", metavar="WHAT", help="cost, calls, p95, …")
+        if name == "replacement":
+            command.add_argument(
+                "--opt-out", default="", metavar="TAG", help="tag.replacement:off, or another"
+            )
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--last", default="", metavar="TIME", help="24h, 7d, all (30d)")
+    parser.add_argument("--from", dest="begin", default="", metavar="TIME", help="ISO-8601, in UTC")
+    parser.add_argument("--to", dest="end", default="", metavar="TIME", help="ISO-8601, in UTC")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="tenant=acme, model=gpt-5, tag.team=growth, data_mode=all, …; `-` is not known",
+    )
+    parser.add_argument("--url", default="", help="of the page of `tollspan up`")
+    parser.add_argument(
+        "--clickhouse",
+        default="",
+        metavar="URL",
+        help="ask this ledger instead, as http://clickhouse:8123/tollspan",
+    )
+
+
+def usage(options: argparse.Namespace) -> int:
+    """Ask and print; exit code 0.
+
+    Raises:
+        NotAnswered: there is nobody to ask, or the question is refused.
+    """
+    query = _query(options)
+    if options.asked == "export":
+        return _export(options, query)
+    if options.asked == "stats":
+        query.append(("by", options.by))
+        if interval := options.interval or _interval(options):
+            query.append(("interval", interval))
+    found = _asker(options)(PATHS[options.asked], [*query, ("limit", options.limit)])
+    table = TABLES[options.asked]
+    if options.json:
+        print(json.dumps(found))
+    elif options.csv:
+        print(as_csv(table, found), end="")
+    elif not sys.stdout.isatty():
+        print(as_tsv(table, found))
+    else:
+        print(printed(table, found, _told(options)))
+    return 0
+
+
+def _query(options: argparse.Namespace) -> Query:
+    query: Query = []
+    for name, value in (("last", options.last), ("from", options.begin), ("to", options.end)):
+        if value:
+            query.append((name, value))
+    for pair in options.where:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise NotAnswered(f"--where {pair!r} is no pair: write --where tenant=acme")
+        query.append((name, value))
+    for name in ("sort", "opt_out"):
+        if value := getattr(options, name, ""):
+            query.append((name, value))
+    return query
+
+
+def _interval(options: argparse.Namespace) -> str:
+    """The shortest interval that fits into a sparkline; '' where the time is not known here."""
+    text = options.last or ("" if options.begin or options.end else "30d")
+    if not (text[:-1].isascii() and text[:-1].isdigit() and text[-1:] in UNIT_S):
+        return ""
+    length_s = int(text[:-1]) * UNIT_S[text[-1]]
+    step_s = next((step for step in STEPS_S if length_s <= step * CELLS), 0)
+    return f"{step_s or -(-length_s // CELLS // 86_400) * 86_400}s"
+
+
+def _told(options: argparse.Namespace) -> str:
+    """The time that is asked for, in words."""
+    if options.begin or options.end:
+        return " ".join(
+            f"{word} {value}"
+            for word, value in (("from", options.begin), ("to", options.end))
+            if value
+        )
+    last = options.last or "30d"
+    return "all time" if last == "all" else f"last {last}"
+
+
+def _asker(options: argparse.Namespace) -> Ask:
+    if not options.clickhouse:
+        return Server(options.url).get
+    from tollspan.local.usage_api import ANSWERS
+
+    ledger = _ledger(options.clickhouse)
+    return lambda path, query: _asked_there(lambda: ANSWERS[path](ledger, query))
+
+
+def _ledger(url: str) -> Any:
+    """The ledger of the ClickHouse at `url`, as the settings say who asks."""
+    from tollspan.collector.clickhouse import ClickHouse
+    from tollspan.config import settings
+    from tollspan.local.remote import ClickHouseLedger
+
+    found = settings()
+    clickhouse = ClickHouse(
+        url, found.clickhouse_user, found.clickhouse_password, named="--clickhouse"
+    )
+    return ClickHouseLedger(clickhouse)
+
+
+def _asked_there(ask: Callable[[], Any]) -> Any:
+    from tollspan.local.ledger import Busy, LedgerError
+    from tollspan.local.queries import BadFilter
+
+    try:
+        return ask()
+    except BadFilter as wrong:
+        raise NotAnswered(str(wrong)) from None
+    except (Busy, LedgerError) as error:
+        raise NotAnswered(f"the ledger does not answer: {error}") from None
+
+
+def _export(options: argparse.Namespace, query: Query) -> int:
+    query.append(("format", options.format))
+    if options.charge_period:
+        query.append(("charge_period", options.charge_period))
+    pieces = _pieces(options, query)
+    if options.output == "-":
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return 0
+    path, size = Path(options.output), 0
+    try:
+        with path.open("wb") as file:
+            for piece in pieces:
+                size += file.write(piece)
+    except OSError as error:
+        raise NotAnswered(f"{path} cannot be written: {error.strerror}") from error
+    print(f"wrote {path}, {size:,} bytes")
+    return 0
+
+
+def _pieces(options: argparse.Namespace, query: Query) -> Iterator[bytes]:
+    if not options.clickhouse:
+        yield from Server(options.url).read("/v1/usage/export", query)
+        return
+    from tollspan.local.usage_export import export
+
+    ledger = _ledger(options.clickhouse)
+    made = _asked_there(lambda: export(ledger, query))
+    while piece := _asked_there(lambda: next(made.pieces, b"")):
+        yield piece

@@ -1,0 +1,131 @@
+"""The same API and the same command over a production ledger, asked as a ClickHouse server."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_processes import ClickHouse as Server
+from usage_calls import HOSTILE, calls
+
+from tollspan.collector.clickhouse import ClickHouse
+from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.stage import Stage
+from tollspan.launcher import command
+from tollspan.local.ledger import LedgerError
+from tollspan.local.recall import Recall
+from tollspan.local.remote import ClickHouseLedger
+from tollspan.local.usage_api import ANSWERS
+from tollspan.local.usage_export import export
+from tollspan.local.writer import Writer
+
+pytestmark = pytest.mark.slow
+EVERYTHING = [("data_mode", "all"), ("last", "all")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A ledger that is asked over HTTP, and filled beside it."""
+    with Server(tmp_path_factory.mktemp("ledger")) as running:
+        recall = Recall(running.ledger)
+        stage = Stage(settled, normalised, recall, recall.linked)
+        writer = Writer(running.ledger, stage, lambda calls: None)
+        writer.offer(calls(150, time.time_ns())).result(60)
+        writer.stop()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remote(server: Server) -> Iterator[ClickHouseLedger]:
+    made = ClickHouseLedger(ClickHouse(server.url, "", ""))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_every_answer_is_the_same_as_from_the_ledger_itself(
+    server: Server, remote: ClickHouseLedger, path: str
+) -> None:
+    more = [("by", "tenant,tag.team"), ("interval", "day")] if path.endswith("stats") else []
+
+    assert ANSWERS[path](remote, [*EVERYTHING, *more]) == ANSWERS[path](
+        server.ledger, [*EVERYTHING, *more]
+    )
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "focus-csv"])
+def test_every_file_is_the_same(server: Server, remote: ClickHouseLedger, form: str) -> None:
+    asked = [*EVERYTHING, ("format", form)]
+
+    assert b"".join(export(remote, asked).pieces) == b"".join(export(server.ledger, asked).pieces)
+
+
+@pytest.mark.parametrize("form", ["parquet", "focus-parquet"])
+def test_parquet_comes_from_the_server(remote: ClickHouseLedger, form: str) -> None:
+    made = b"".join(export(remote, [*EVERYTHING, ("format", form)]).pieces)
+
+    assert made[:4] == made[-4:] == b"PAR1"
+
+
+@pytest.mark.parametrize("name", [each for each in HOSTILE if len(each) <= 1000])
+def test_hostile_names_arrive_as_they_are(
+    server: Server, remote: ClickHouseLedger, name: str
+) -> None:
+    asked = [*EVERYTHING, ("tenant", name), (f"tag.{name[:50]}", name)]
+    ask = ANSWERS["/v1/usage/stats"]
+
+    assert ask(remote, asked) == ask(server.ledger, asked)
+
+
+def test_a_server_that_refuses_is_a_sentence(remote: ClickHouseLedger) -> None:
+    with pytest.raises(LedgerError, match="ClickHouse says"):
+        remote.query("SELECT nothing FROM nowhere")
+
+
+def test_the_command_asks_a_clickhouse_itself(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["usage", "stats", "--clickhouse", server.url, "--last", "all", "--json"]
+
+    assert command.main([*asked, "--where", "data_mode=all"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["calls"] == 150
+    assert command.main(["usage", "stats", "--clickhouse", "http://127.0.0.1:1"]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
+    assert command.main(["usage", "stats", "--clickhouse", server.url, "--where", "x=1"]) == 2
+    assert "no member of this query" in capsys.readouterr().err
+
+
+def test_tollspan_api_serves_it(server: Server, tmp_path: Path) -> None:
+    options = ["api", "--port", "0", "--clickhouse", server.url]
+    started = [sys.executable, "-m", "tollspan.launcher.command", *options]
+    with subprocess.Popen(started, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found
+            assert get(f"{found[0]}/v1/usage/stats?last=all&data_mode=all")["total"]["calls"] == 150
+            assert "/v1/usage/export" in get(f"{found[0]}/v1/openapi.json")["paths"]
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, 130, -2)
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_tollspan_api_says_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["api", "--port", "0"]) == 2
+    assert "TOLLSPAN_CLICKHOUSE_URL is not set" in capsys.readouterr().err
+    assert command.main(["api", "--port", "0", "--clickhouse", "http://127.0.0.1:1"]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
