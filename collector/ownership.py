@@ -95,7 +95,7 @@ def part_of(span: Span, normalised: Mapping[str, Any] | None) -> str:
     if normalised is not None and (
         span.kind in ("client", "internal", "unspecified") or _is_of_gateway(span, normalised)
     ):
-        billable = normalised.get(semconv.OPERATION) in INFERENCE
+        billable = normalised.get(semconv.OPERATION) in INFERENCE or semconv.TOLD_FROM in attributes
         named = normalised.get(semconv.REQUEST_MODEL) or normalised.get(semconv.RESPONSE_MODEL)
         if billable and named:
             return Part.FOREIGN

@@ -66,6 +66,8 @@ COUNTS = {
     "remaining_requests": (semconv.REMAINING_REQUESTS, 2**53),
     "limit_tokens": (semconv.LIMIT_TOKENS, 2**53),
     "remaining_tokens": (semconv.REMAINING_TOKENS, 2**53),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, 2**53),
+    "estimated_input_tokens": (semconv.ESTIMATED_INPUT_TOKENS, 2**53),
 }
 MONEY = {
     "cost_usd": semconv.COST_AMOUNT,
