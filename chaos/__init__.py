@@ -11,6 +11,7 @@
 It speaks OpenAI chat completions, responses, completions, embeddings and moderations and Anthropic
 messages, plain and streamed, from the standard library alone. Its log says what was answered and what a provider would
 bill for it. In pytest the fixture `chaos` is such a server. `python -m tollspan.chaos` runs one.
+`Replay` serves back what was captured (`TOLLSPAN_WIRE`); the fixture `wire_replay` makes one.
 
 The names are loaded when they are first used: the pytest plugin lives in this package and is
 imported by every pytest run.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .answers import Answer as Answer
+    from .replay import Replay as Replay
     from .server import Chaos as Chaos
     from .steps import Step as Step
     from .steps import content_filter as content_filter
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Answer": "answers",
     "Chaos": "server",
+    "Replay": "replay",
     "Step": "steps",
     "bill": "truth",
     "content_filter": "steps",
@@ -59,6 +62,7 @@ _HOME = {
 __all__ = [
     "Answer",
     "Chaos",
+    "Replay",
     "Step",
     "bill",
     "content_filter",

@@ -52,11 +52,17 @@ _MODELS = {"moderations": "omni-moderation-latest"}
 
 
 class Server:
-    """Listens from its making to its closing; one thread a connection."""
+    """Listens from its making to its closing; one thread a connection.
 
-    def __init__(self, host: str, port: int, chaos: Chaos) -> None:
-        self._http = _Listener((host, port), _Handler)
-        self._http.chaos = chaos
+    `handler`: what answers; those that are no provider's need no `chaos`.
+    """
+
+    def __init__(
+        self, host: str, port: int, chaos: Chaos | None, handler: type[Handler] | None = None
+    ) -> None:
+        self._http = _Listener((host, port), handler or Handler)
+        if chaos is not None:
+            self._http.chaos = chaos
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.05,), name="tollspan-chaos", daemon=True
@@ -103,7 +109,7 @@ class _Listener(ThreadingHTTPServer):
             thread.join(max(0.0, deadline_s - time.monotonic()))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Listener

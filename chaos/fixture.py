@@ -1,4 +1,5 @@
-"""The pytest fixture `chaos`: a provider that misbehaves on script, fresh for each test.
+"""The pytest fixtures: `chaos`, a provider that misbehaves on script, and `wire_replay`, one that says
+again what was captured; fresh for each test.
 
 Loaded by every pytest run where tollspan is installed, so nothing but pytest is imported until a
 test asks for the fixture.
@@ -6,12 +7,14 @@ test asks for the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from .replay import Replay
     from .server import Chaos
 
 
@@ -22,3 +25,20 @@ def chaos() -> Iterator[Chaos]:
 
     with Chaos() as running:
         yield running
+
+
+@pytest.fixture
+def wire_replay() -> Iterator[Callable[..., Replay]]:
+    """Makes a running `tollspan.chaos.Replay`, of the same arguments; closed when the test ends.
+
+    def test_the_answer_that_broke(wire_replay):
+        replay = wire_replay("tests/captures", fast=True)
+    """
+    from .replay import Replay
+
+    with ExitStack() as stack:
+
+        def make(source: Any, **kwargs: Any) -> Replay:
+            return stack.enter_context(Replay(source, **kwargs))
+
+        yield make
