@@ -37,6 +37,16 @@ def start() -> None:
         threading.Thread(target=_work, name="tollspan-warm", daemon=True).start()
 
 
+def before_threads_end(job: Callable[[], object]) -> None:
+    """Do `job` when the main thread has ended, before thread pools refuse work (they do from then on,
+    ahead of everything that `atexit` runs)."""
+    import concurrent.futures.thread  # noqa: F401  (its own hook comes first, so that it runs last)
+
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(job)
+
+
 def _import_whole() -> None:
     """Import here what others look up in `sys.modules`, where a half-imported module would do harm.
 

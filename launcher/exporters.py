@@ -191,6 +191,11 @@ class OnFirstUse(SpanExporter):
         with suppress(LookupError):  # said when it is used
             load("opentelemetry_traces_exporter", self.name)
 
+    def ready(self) -> None:
+        """Be made, while threads can still be started: importing the SDK's logs starts some."""
+        with quietly:
+            self._made()
+
     def _made(self) -> SpanExporter | None:
         if self._pid != os.getpid():
             self._pid, self._real = os.getpid(), None
@@ -234,6 +239,14 @@ class Batched(BatchSpanProcessor):
         delay = None if "OTEL_BSP_SCHEDULE_DELAY" in environment() else DELAY_MS
         super().__init__(exporter, schedule_delay_millis=delay)
         self._lazy = exporter
+        self._announced = False
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if not self._announced:
+            self._announced = True
+            with quietly:
+                background.before_threads_end(self._lazy.ready)
+        super().on_end(span)
 
     def shutdown(self) -> None:
         self._lazy.closing = True
