@@ -28,6 +28,11 @@ SOURCE = (
     "FROM tollspan_calls AS c\n"
     "WHERE $__timeFilter(c.time) AND if(c.data_mode = '', 'real', c.data_mode) = 'real'"
 )
+SEEN = (
+    "SELECT {what} FROM tollspan_calls AS b\n"
+    "    WHERE b.api_key != '' AND b.time < $__fromTime AND b.time >= $__fromTime - 2592000"
+)
+"""Of calls with a key, in the month before the window."""
 ENDPOINT, TENANT = known("c.endpoint"), known("c.tenant")
 
 
@@ -236,6 +241,22 @@ GROUP BY service HAVING count() >= 20
         "endpoint or no tenant",
         ("quality", "Who states no attribution?"),
         wait="15m",
+    ),
+    Rule(
+        "new_key",
+        "A provider key never seen before",
+        f"""
+SELECT c.api_key AS api_key, any({known("c.provider")}) AS provider,
+       any({known("c.service")}) AS service, toFloat64(count()) AS calls
+{SOURCE} AND c.api_key != '' AND c.api_key NOT IN ({SEEN.format(what="b.api_key")})
+GROUP BY api_key HAVING ({SEEN.format(what="count()")}) > 0
+""",
+        DAY_S,
+        0,
+        "{{ $labels.service }} calls {{ $labels.provider }} with the key {{ $labels.api_key }}, "
+        "which no call of the month before had",
+        ("reliability", "How near are the rate limits?"),
+        wait="0s",
     ),
     Rule(
         "ingest_stalled",

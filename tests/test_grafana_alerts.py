@@ -119,6 +119,14 @@ def untagged(calls: Calls) -> None:
     calls.many(10, timedelta(minutes=9), service="too few to say", endpoint=None)
 
 
+def keys(calls: Calls) -> None:
+    calls.many(3, timedelta(hours=2), api_key="new", service="shop")
+    calls.add(timedelta(hours=3), api_key="of a test", data_mode="test")
+    calls.add(timedelta(hours=3), api_key="old")
+    calls.add(timedelta(days=9), api_key="old")
+    calls.add(timedelta(hours=4))
+
+
 def stalled(calls: Calls) -> None:
     calls.many(5, timedelta(minutes=15))
 
@@ -178,6 +186,7 @@ SCENARIOS: dict[str, tuple[Callable[[Calls], None], Fired]] = {
     "first_chunk_regression": (first_chunk, {("regressed", "v2"): 1.5}),
     "cost_regression": (cost, {("regressed", "v2"): 1.5}),
     "missing_attribution": (untagged, {("careless",): 0.1}),
+    "new_key": (keys, {("new", "openai", "shop"): 3.0}),
     "ingest_stalled": (stalled, {(): 900.0}),
 }
 FIRST = datetime(2024, 3, 20, 15, tzinfo=UTC)

@@ -18,7 +18,7 @@ from ..panels import (
     states,
     table,
 )
-from ..sql import calls, hops
+from ..sql import WINDOWS, calls, chosen, hops, known
 from .routes import BEFORE_AFTER, CHANGES, SWITCHES
 
 VALUE = "${__value.raw:percentencode}"
@@ -187,20 +187,31 @@ FROM spent GROUP BY time, series ORDER BY time, series
     unit="s",
     no_value="no overhead known",
 )
+PROBED = (
+    f"p.decides AND {WINDOWS['range'].format(time='p.time')} "
+    f"AND {chosen('provider', known('p.provider'))}"
+)
+"""Probes that a board shows; of the variables they have but the provider."""
+
 BACKENDS = states(
     "Backends",
     "Each provider and model that was asked for in each time bucket, by the share of its calls that "
-    "failed: fewer than 5 %, more, or all of them.",
+    "failed: fewer than 5 %, more, or all of them. Below them backends that are probed, by their probes.",
     calls(
-        """
+        f"""
 , biggest AS (
   SELECT provider, requested FROM calls GROUP BY provider, requested
   ORDER BY count() DESC, provider, requested LIMIT 12
+), told AS (
+  SELECT at, concat(provider, ' ', requested) AS series, failed AS is_bad, failed AS is_down
+  FROM calls WHERE (provider, requested) IN (SELECT provider, requested FROM biggest)
+  UNION ALL
+  SELECT p.time, concat('probe of ', p.backend), NOT p.ok, p.state = 'down'
+  FROM probes AS p WHERE {PROBED}
 )
-SELECT $__timeInterval(at) AS time, concat(provider, ' ', requested) AS series,
-       multiIf(countIf(failed) = count(), 2, countIf(failed) >= 0.05 * count(), 1, 0) AS state
-FROM calls WHERE (provider, requested) IN (SELECT provider, requested FROM biggest)
-GROUP BY time, series ORDER BY time, series
+SELECT $__timeInterval(at) AS time, series,
+       multiIf(countIf(is_down) = count(), 2, countIf(is_bad) >= 0.05 * count(), 1, 0) AS state
+FROM told GROUP BY time, series ORDER BY time, series
 """
     ),
     [(0, "well", "green"), (1, "failing", "orange"), (2, "down", "red")],
