@@ -1,6 +1,6 @@
 # Every target makes what it needs; nothing is expected on the machine but Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-pipeline
+.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-boards bench-ingest bench-pipeline
 
 help: ## what can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -47,12 +47,20 @@ wheel: venvs ## the wheel holds exactly the source folders
 
 bench: venvs ## speed against the peer in the same run; JSON goes to bench/results
 	@.venv/bin/python -m bench $(ARGS)
+	@.venv/bin/python -m bench.limits
+	@.venv/bin/python -m bench.wire
 
 bench-stage: venvs ## spans per CPU-second of the collector stage, beside the same step on generated classes
 	@.venv/bin/python -m bench.stage $(ARGS)
 
 bench-ledger: venvs ## five million calls in the ledger: insert rate, size, every statement of the boards
 	@.venv/bin/python -m bench.ledger $(ARGS)
+
+bench-boards: venvs ## how long people wait for a board; ARGS="--ledger FOLDER", which bench-ledger --keep made
+	@.venv/bin/python -m bench.boards $(ARGS)
+
+bench-ingest: venvs ## a million records into a stack, a tenth twice: sums to the last digit
+	@.venv/bin/python -m bench.ingest $(ARGS)
 
 bench-pipeline: venvs ## the whole path through real collectors and stages; then docs/sizing.md
 	@.venv/bin/python -m bench.pipeline $(ARGS)

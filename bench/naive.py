@@ -15,7 +15,7 @@ from tollspan.collector.private import kept
 from tollspan.processors.foreign import operation
 from tollspan.processors.ownership import normalised, priced
 
-__all__ = ["enrich"]
+__all__ = ["enrich", "value_of", "write"]
 
 _ERROR = 2
 
@@ -26,7 +26,7 @@ def enrich(body: bytes) -> bytes:
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
-                came = {pair.key: _value(pair.value) for pair in span.attributes}
+                came = {pair.key: value_of(pair.value) for pair in span.attributes}
                 said = kept(came)
                 if len(said) < len(came):
                     keep = [pair for pair in span.attributes if pair.key in said]
@@ -38,18 +38,20 @@ def enrich(body: bytes) -> bytes:
                 call = normalised(said, failed=failed, scope=scope.scope.name)
                 own = priced(call, start_ns=span.start_time_unix_nano).attributes
                 for name, value in own.items():
-                    _write(span.attributes.add(key=name).value, value)
+                    write(span.attributes.add(key=name).value, value)
     return bytes(request.SerializeToString())
 
 
-def _value(value: AnyValue) -> Any:
+def value_of(value: AnyValue) -> Any:
+    """A value as Python has it."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [_value(each) for each in value.array_value.values]
+        return [value_of(each) for each in value.array_value.values]
     return getattr(value, kind) if kind else None
 
 
-def _write(into: AnyValue, value: Any) -> None:
+def write(into: AnyValue, value: Any) -> None:
+    """`value` as OTLP has it."""
     if isinstance(value, bool):
         into.bool_value = value
     elif isinstance(value, str):

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-__all__ = ["BATCH", "calls", "others", "strangers"]
+from tollspan import semconv
+from tollspan.processors.ownership import normalised, priced
+
+from . import naive
+
+__all__ = ["BATCH", "calls", "others", "ours", "strangers", "traces"]
 
 BATCH = 512
 START_NS = 1_780_000_000_000_000_000
@@ -97,6 +102,25 @@ class _House:
             _put(made, key, value)
         return made
 
+    def id(self) -> str:
+        return f"{self._chance.getrandbits(128):032x}"
+
+    def attempt(self, spans: ScopeSpans, call: Span) -> None:
+        """The one HTTP request of a call, as tollspan's own instrumentation tells of it."""
+        made = self.span(spans, Span.SPAN_KIND_CLIENT)
+        made.name = "POST"
+        made.trace_id, made.parent_span_id = call.trace_id, call.span_id
+        made.status.SetInParent()
+        said = {pair.key: pair.value.string_value for pair in call.attributes}
+        for key, value in (
+            (semconv.ATTEMPT, 1),
+            (semconv.HTTP_METHOD, "POST"),
+            (semconv.SERVER_ADDRESS, said[semconv.SERVER_ADDRESS]),
+            ("server.port", 443),
+            (semconv.HTTP_STATUS, 200),
+        ):
+            _put(made, key, value)
+
     def other(self, spans: ScopeSpans) -> Span:
         """A span of a database, a cache or a queue: what most spans are."""
         chance = self._chance
@@ -179,3 +203,39 @@ def strangers(spans: int, seed: int = 3) -> Iterator[bytes]:
                     pair.value.string_value += f" {house.number}"
             _put(made, f"app.number.{house.number}", house.number)
         yield request.SerializeToString()
+
+
+def ours(spans: int, seed: int = 4, *, attempts: bool = False) -> Iterator[bytes]:
+    """Requests of `BATCH` spans each, as applications with tollspan send them: the same calls with
+    cost and path written; with `attempts` every second span is the attempt of a call."""
+    house = _House(seed)
+    for _ in range(max(1, spans // BATCH)):
+        request, scope = _request(semconv.SCOPE)
+        for _ in range(BATCH // 2 if attempts else BATCH):
+            made = house.call(scope)
+            made.status.SetInParent()
+            _settle(made, house.id())
+            if attempts:
+                house.attempt(scope, made)
+        yield request.SerializeToString()
+
+
+def traces(spans: int, seed: int = 5) -> Iterator[bytes]:
+    """`ours`, each call with its attempt."""
+    return ours(spans, seed, attempts=True)
+
+
+def _settle(span: Span, request_id: str) -> None:
+    """What the application's processor writes on a call."""
+    said = {pair.key: naive.value_of(pair.value) for pair in span.attributes}
+    call = normalised(said, failed=False, scope=semconv.SCOPE)
+    own = dict(priced(call, start_ns=span.start_time_unix_nano).attributes)
+    own |= {
+        semconv.REQUEST_ID: request_id,
+        semconv.DATA_MODE: "real",
+        semconv.APP_ATTEMPTS: 1,
+        semconv.COST_ROLE: "owner",
+    }
+    for name, value in own.items():
+        if name not in said:
+            naive.write(span.attributes.add(key=name).value, value)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .private import kept
+from .private import kept, without_keys
 from .span import KINDS, STATUSES, Event, Span
 
 __all__ = ["spans_in"]
@@ -43,7 +43,7 @@ def _span(span: dict[str, Any], resource: dict[str, Any], scope: str, scope_vers
         scope=scope,
         scope_version=scope_version,
         status=_word(status.get("code"), STATUSES, "STATUS_CODE_"),
-        status_message=_text(status.get("message"))[:1024],
+        status_message=without_keys(_text(status.get("message"))[:1024]),
         events=[
             Event(
                 _text(event.get("name")),

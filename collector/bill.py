@@ -25,7 +25,7 @@ from tollspan.processors.usage import counts
 from .fields import field, written
 from .unjoined import APPENDED, UNJOINED
 
-__all__ = ["Bill", "appendix", "drawn_up"]
+__all__ = ["Bill", "appendix", "drawn_up", "of_tariff", "vectors"]
 
 Vector = tuple[int, ...]
 """One factor for each stated count."""
@@ -66,6 +66,10 @@ class Bill(NamedTuple):
     """The same where more than two are in play."""
     has_more: bool = False
     """Whether there are `segments` or any `never_negative`."""
+    steps: Vector = ()
+    """The rates in steps of an amount, 10⁻¹² USD, where they and `flat` are whole and there is no
+    more to it: then nothing is rounded."""
+    flat_steps: int = 0
 
     def total(self, stated: Sequence[int]) -> int | None:
         """What so much costs, in 10⁻¹⁸ USD; None if it takes a closer look."""
@@ -99,13 +103,25 @@ class Bill(NamedTuple):
 
     def appended(self, stated: Sequence[int]) -> bytes | None:
         """The bytes to append to a span with these counts; None if it takes a closer look."""
-        if not self.rates:
-            return self.pieces[0]
-        total = self.total(stated)
-        return None if total is None else _double(nearest(total)).join(self.pieces)
+        steps = self.steps
+        if not steps:
+            if not self.rates:
+                return self.pieces[0]
+            total = self.total(stated)
+            return None if total is None else _double(nearest(total)).join(self.pieces)
+        for whole, inside in self.never_less:
+            if stated[whole] < stated[inside]:
+                return None
+        total = sum(map(_mul, steps, stated), self.flat_steps)
+        return _double(total / STEPS).join(self.pieces) if 0 < total < MOST_STEPS else None
 
 
 _mul = operator.mul
+STEP = 10**6
+STEPS = 1e12
+MOST_STEPS = 2**53
+"""What a step is in what tariffs count in, how many there are in a USD, and up to how many a float
+tells each from the next."""
 
 
 def drawn_up(
@@ -146,10 +162,10 @@ def _drawn_up(
     quote = _quote(call, start_ns)
     if quote is None or quote.tariff is None or not _is_plain(own):
         return None
-    used = _vectors(stated, restate)
+    used = vectors(stated, restate)
     if used is None or "audio_seconds" in used or not call.keys().isdisjoint(_NOT_SIMPLE):
         return None
-    bill = _counted(quote.tariff, used, len(stated))
+    bill = of_tariff(quote.tariff, used, len(stated))
     if bill is None:
         return None
     bill = bill._replace(pieces=_around(own), own=own, grade=grade)
@@ -167,7 +183,7 @@ def _is_plain(own: Mapping[str, Any]) -> bool:
     return bool(amount) and amount == own.get(semconv.COST_DERIVED) and not own.keys() & _BY_CALL
 
 
-def _vectors(
+def vectors(
     stated: Sequence[int], restate: Callable[[Sequence[int]], Mapping[str, Any]]
 ) -> dict[str, Vector] | None:
     """How each unit that a call uses follows from the stated counts: as the sum of some."""
@@ -187,7 +203,7 @@ def _vectors(
     return found
 
 
-def _counted(tariff: Tariff, used: Mapping[str, Vector], size: int) -> Bill | None:
+def of_tariff(tariff: Tariff, used: Mapping[str, Vector], size: int) -> Bill | None:
     """`Tariff.total` of what `used` says, for any counts that keep its parts within their wholes."""
     nothing = (0,) * size
     guards: list[Vector] = []
@@ -213,17 +229,22 @@ def _counted(tariff: Tariff, used: Mapping[str, Vector], size: int) -> Bill | No
         return None
     pairs = {vector: _pair(vector) for vector in guards if min(vector) < 0}
     several = tuple(vector for vector, each in pairs.items() if each is None)
+    has_more = bool(several) or len(segments) > 1
+    rates = segments[0][1]
+    is_whole = not has_more and not any(each % STEP for each in (*rates, tariff.flat))
     return Bill(
         pieces=(),
         own={},
         grade="",
         above=whole or nothing,
-        rates=segments[0][1],
+        rates=rates,
         segments=tuple(segments) if len(segments) > 1 else (),
         flat=tariff.flat,
         never_less=tuple(each for each in pairs.values() if each is not None),
         never_negative=several,
-        has_more=bool(several) or len(segments) > 1,
+        has_more=has_more,
+        steps=tuple(each // STEP for each in rates) if is_whole else (),
+        flat_steps=tariff.flat // STEP if is_whole else 0,
     )
 
 

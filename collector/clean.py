@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tollspan import semconv
 
 from .fields import written
 from .pairs import pair
-from .private import DROP, KEEP, LONGEST_VALUE, kept_value, rule
+from .private import DROP, KEEP, LONGEST_VALUE, kept_value, rule, without_keys
 from .receiver import Malformed
 from .trimmed import Event, OpenSpan
 from .unjoined import APPENDED
@@ -38,6 +39,8 @@ def cleaned(raw: bytes, viewed: Any, said: Sequence[bytes], *, makes_room: bool)
     Raises:
         Malformed: an attribute or an event is no OTLP.
     """
+    if len(viewed.status) > len(BARE_STATUS):
+        raw = _status_without_keys(raw, viewed.status)
     attributes = _kept(said, makes_room=makes_room)
     if not viewed.events:
         if attributes == said:
@@ -54,6 +57,24 @@ def cleaned(raw: bytes, viewed: Any, said: Sequence[bytes], *, makes_room: bool)
         container = getattr(span, name)
         del container[:]
         container.extend(fresh)
+    return bytes(span.SerializeToString())
+
+
+BARE_STATUS = b"\x18\x02"
+"""A status that is a code alone."""
+
+
+def _status_without_keys(raw: bytes, status: bytes) -> bytes:
+    """The span with its keys masked in what it says of its failure."""
+    try:
+        said = Status.FromString(status).message
+        clean = without_keys(said)
+        if clean == said:
+            return raw
+        span = Span.FromString(raw)
+    except DecodeError as error:
+        raise Malformed("a span is not an OTLP protobuf message") from error
+    span.status.message = clean
     return bytes(span.SerializeToString())
 
 

@@ -23,7 +23,7 @@ from .opened import opened, resource_of, scope_of, view
 from .ownership import part_of
 from .receiver import Malformed
 from .settling import Settling, Verdict
-from .span import Span, fault
+from .span import Reading, Span, fault
 from .trimmed import Bundle, View
 
 __all__ = ["Enriched", "enrich", "trace_of"]
@@ -81,7 +81,9 @@ class Enriched:
             for mark, raw in zip(group.marks, group.spans, strict=True):
                 if mark == RELEVANT or (mark == UNREAD and of_a_call(raw)):
                     span = _span(raw, group)
-                    if part_of(span, normalised(span)):
+                    if span.reading is None:
+                        span.reading = Reading(normalised(span))
+                    if part_of(span, span.reading.call):
                         found.append(span)
                         continue
                 rest.append((group, raw))
@@ -100,7 +102,10 @@ class Enriched:
 def _span(raw: bytes, group: _Group) -> Span:
     viewed = view(raw)
     resource, scope = resource_of(group.resource), scope_of(group.scope)
-    return opened(raw, viewed, viewed.attributes[:], resource, scope)
+    raws = viewed.attributes[:]
+    span = opened(raw, viewed, raws, resource, scope)
+    settling.reading(scope)(span, raw, viewed, raws)
+    return span
 
 
 def trace_of(raw: bytes) -> str:

@@ -18,17 +18,20 @@ class Kept:
         self._received = received
 
     def traces(self, body: bytes, *, is_json: bool = False) -> Future[bytes]:
-        decoded = wire.traces(body, is_json=is_json)
-        self._received.add(requests=1, spans=len(decoded.spans), rejected=decoded.rejected)
+        decoded = wire.traces(body, is_json=is_json, seals=True)
+        rejected = decoded.rejected
+        self._received.add(requests=1, spans=decoded.size, rejected=rejected)
         answer: Future[bytes] = Future()
 
         def safe(done: Future[None]) -> None:
             if (error := done.exception()) is not None:
                 answer.set_exception(error)
             else:
+                late = decoded.rejected - rejected
+                self._received.add(spans=-late, rejected=late)
                 answer.set_result(wire.answer(decoded, is_json=is_json))
 
-        self._sink.offer(decoded.spans).add_done_callback(safe)
+        self._sink.take(decoded).add_done_callback(safe)
         return answer
 
     def metrics(self, body: bytes, *, is_json: bool = False) -> Future[bytes]:

@@ -40,7 +40,8 @@ def of_a_call(raw: bytes) -> bool:
 
 def present(body: bytes) -> list[bytes]:
     """Those of `MARKERS` that are anywhere in a request."""
-    return [each for each in MARKERS if each in body]
+    # From the end: in half a megabyte that has none, CPython looks twice as fast in that direction.
+    return [each for each in MARKERS if body.rfind(each) >= 0]
 
 
 def marked(spans: Sequence[bytes], markers: Sequence[bytes]) -> list[int]:

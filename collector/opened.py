@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from tollspan import semconv
 
 from .pairs import attributes, map_of
-from .private import LONGEST_VALUE, QUERIES, kept
+from .private import LONGEST_VALUE, QUERIES, kept, without_keys
 from .receiver import Malformed
 from .span import KINDS, STATUSES, Event, Span, version_of
 from .trimmed import ViewedSpan
@@ -96,7 +96,7 @@ def _events(raw: bytes) -> list[Event]:
 @lru_cache(maxsize=1024)
 def _status(raw: bytes) -> tuple[int, str]:
     found = Status.FromString(raw)
-    return found.code, found.message
+    return found.code, without_keys(found.message[:1024])
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from .private import DROP, KEEP, kept_value, rule
 from .receiver import Malformed
 
-__all__ = ["attributes", "key_of", "map_of", "pair", "value_of"]
+__all__ = ["attributes", "key_of", "map_of", "number", "pair", "value_of"]
 
 MOST_KEPT = 65_536
 LONGEST_KEPT = 512
@@ -84,6 +84,16 @@ def _short(raw: bytes) -> tuple[str, Any] | None:
             number = number << 7 | byte & 0x7F
         return name, number
     return None
+
+
+def number(raw: bytes) -> Any:
+    """The value of an attribute that is most often a small count.
+
+    Raises:
+        Malformed: `raw` is no attribute.
+    """
+    found = _short(raw)
+    return pair(raw)[1] if found is None else found[1]
 
 
 _double = struct.Struct("<d").unpack_from

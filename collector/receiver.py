@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .span import Span
+if TYPE_CHECKING:
+    from .wire import Decoded
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -86,8 +86,11 @@ class Unavailable(Refusal, RuntimeError):
 class Sink(Protocol):
     """Where received spans go."""
 
-    def offer(self, spans: Sequence[Span]) -> Future[None]:
-        """Take `spans`; the future is done when they are safe, and only then is the sender told.
+    def take(self, decoded: Decoded) -> Future[None]:
+        """Take spans; the future is done when they are safe, and only then is the sender told.
+
+        Those that are not opened yet are opened where that is needed; what cannot be kept of them is
+        counted in `decoded` by then.
 
         Raises:
             Overloaded: nothing was taken.

@@ -17,7 +17,7 @@ from tollspan.processors.prices import Asked, Prices, Quote, current
 from tollspan.processors.tariff import InconsistentUsage, Tariff, rounded
 from tollspan.processors.usage import Counts, counts
 
-__all__ = ["Derived", "cache_saved", "derived", "uncached"]
+__all__ = ["Derived", "asked", "cache_saved", "derived", "uncached"]
 
 
 class Derived(NamedTuple):
@@ -42,7 +42,7 @@ def derived(
     used = counts(said)
     if (answers := said.get(semconv.ANSWERS_SUMMED)) and "input_tokens" in used:
         used = {**used, "request_input_tokens": used["input_tokens"] // answers}
-    quote = (prices or current()).quote(_asked(said, maker), start_ns)
+    quote = (prices or current()).quote(asked(said, maker), start_ns)
     tariff = quote.tariff
     if tariff is None or not _is_counted(tariff, used):
         return None
@@ -83,7 +83,8 @@ def _is_counted(tariff: Tariff, used: Counts) -> bool:
     return bool(used) and (bool(tariff.flat) or any(used.get(unit) for unit in tariff.units))
 
 
-def _asked(said: Mapping[str, Any], maker: str) -> Asked:
+def asked(said: Mapping[str, Any], maker: str) -> Asked:
+    """Which price a call asks for, by what it says and by the provider behind the last hop."""
     through_gateway = " > " in str(said.get(semconv.ROUTE) or "")
     served = said.get(semconv.MODEL_SERVED) or None
     answered = said.get(semconv.RESPONSE_MODEL) or None

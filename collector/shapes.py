@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .bill import Bill
-from .pairs import key_of, pair
+from .pairs import key_of, number, pair
 from .private import DROP, KEEP, rule
 from .span import Reading
 
@@ -46,6 +46,7 @@ _READ = (
     "server.address",
     "tensorzero.",
     "tollspan.",
+    "trace.metadata.",
 )
 """Where the names are that settling and the recognition of calls may read."""
 _NOT_READ = (
@@ -157,7 +158,8 @@ class Shape:
             viewed.status,
             _picked(unknown),
             tuple(keys.values()),
-            _picked(ids) if ids else None,
+            ids[0] if len(ids) == 1 else None,
+            ids,
         )
         self.hidden = tuple(place for place in unknown if part(keys[place]) == HIDDEN)
         self.is_call, self.is_relevant = is_call, is_relevant
@@ -168,7 +170,7 @@ class Shape:
 
     def fits(self, viewed: Any, raws: Sequence[bytes]) -> bool:
         """Whether a span is of this shape; `raws` are its attributes."""
-        begin, end, kind, status, others, begin_with, ids = self._looks
+        begin, end, kind, status, others, begin_with, only_id, ids = self._looks
         if (
             begin <= viewed.start_time_unix_nano < end
             and viewed.kind == kind
@@ -176,7 +178,9 @@ class Shape:
             and not viewed.events
             and all(map(_startswith, others(raws), begin_with))
         ):
-            return ids is None or b"gen-" not in b"".join(ids(raws))
+            if only_id is not None:
+                return _GENERATION not in raws[only_id]
+            return not any(_GENERATION in raws[place] for place in ids)
         return False
 
     def stated(self, raws: Sequence[bytes]) -> tuple[int, ...] | None:
@@ -197,10 +201,10 @@ class Shape:
         if not self.is_call:
             return b""
         stated = tuple(map(_known_count, self._counts(raws)))
-        if all(stated):
-            bill = self._bills.get(None)
-        else:
+        if not all(stated):
             bill, stated = self._bill(raws)
+        else:
+            bill = self._bills.get(None)
         if bill is None:
             return None
         appended = bill.appended(stated)  # type: ignore[arg-type]
@@ -236,6 +240,7 @@ class Shape:
 
 
 _startswith = bytes.startswith
+_GENERATION = b"gen-"
 
 
 def _picked(places: Sequence[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
@@ -263,12 +268,11 @@ MOST_BILLS, TRIES = 256, 4
 
 def _counted(raws: Sequence[bytes]) -> tuple[int, ...]:
     """What attributes state; `NO_COUNT` where that is no count."""
-    found = tuple(map(_known_count, raws))
-    return found if None not in found else tuple(map(_count, raws))  # type: ignore[return-value]
+    return tuple([_count(raw) if (known := _known_count(raw)) is None else known for raw in raws])
 
 
 def _count(raw: bytes) -> int:
-    value = pair(raw)[1]
+    value = number(raw)
     if type(value) is not int or value < 0:
         return NO_COUNT
     if len(_counts) >= MOST_COUNTS:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import re
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +17,7 @@ from tollspan.config import settings
 __all__ = ["NotAnswered", "Server", "add_filters", "add_server", "filters", "window"]
 
 TIMEOUT_S = 30.0
+FILE_TIMEOUT_S = 600.0
 WINDOW = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FILTERS = (
@@ -77,6 +79,52 @@ class Server:
         """
         return self._asked(path, json.dumps(body).encode(), timeout_s)
 
+    def send(
+        self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = TIMEOUT_S
+    ) -> tuple[int, Any]:
+        """Status and parsed JSON of `POST path`, whatever the status is but 401.
+
+        Raises:
+            NotAnswered: nothing or somebody else is there, or the token is missing.
+        """
+        asked = {**self._headers, **headers}
+        request = urllib.request.Request(f"{self.url}{path}", body, headers=asked)
+        try:
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                return answer.status, self._read(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == 401:
+                    raise NotAnswered(self._refusal(error)) from None
+                return error.code, self._read(error)
+        except OSError as error:
+            raise NotAnswered(self._silent()) from error
+
+    def _silent(self) -> str:
+        return f"nothing answers at {self.url}: start `tollspan up`, or say where it is with --url"
+
+    def read(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Iterator[bytes]:
+        """The bytes of `GET path?query`, as they come.
+
+        Raises:
+            NotAnswered: as `get`; or the answer broke off.
+        """
+        request = self._request(f"{self.url}{path}?{urlencode(list(query), errors='replace')}")
+        for name, value in self._headers.items():
+            request.add_header(name, value)
+        try:
+            with self._opener.open(request, timeout=FILE_TIMEOUT_S) as answer:
+                while piece := answer.read(1 << 18):
+                    yield piece
+        except urllib.error.HTTPError as error:
+            with error:
+                raise NotAnswered(self._refusal(error)) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise NotAnswered(
+                f"nothing answers at {self.url}, or it broke off: start `tollspan up`, or say where "
+                "it is with --url"
+            ) from error
+
     def _asked(self, path: str, body: bytes | None, timeout_s: float) -> Any:
         request = urllib.request.Request(f"{self.url}{path}", body, headers=self._headers)
         try:
@@ -86,9 +134,7 @@ class Server:
             with error:
                 raise NotAnswered(self._refusal(error)) from None
         except OSError as error:
-            raise NotAnswered(
-                f"nothing answers at {self.url}: start `tollspan up`, or say where it is with --url"
-            ) from error
+            raise NotAnswered(self._silent()) from error
 
     def _read(self, answer: Any) -> Any:
         try:

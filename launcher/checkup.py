@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
-from tollspan import config
+from tollspan import config, wirefile
 from tollspan.processors import pricefile
 
 from . import exporters
@@ -86,8 +86,33 @@ def settings(environ: Mapping[str, str]) -> Iterator[Check]:
             yield Check("prices", BAD, str(error))
         else:
             yield Check("prices", OK, f"{path}: {entries} entries go before the public book")
+    yield from captures()
     if not wrong and not unknown:
         yield Check("settings", OK, "every TOLLSPAN_* variable can be used")
+
+
+def captures() -> Iterator[Check]:
+    """Whether HTTP exchanges are captured, which nobody should find out later."""
+    place = wirefile.folder()
+    if place is None:
+        return
+    from tollspan import redaction_rules  # its patterns take a while to compile
+
+    try:
+        redaction_rules.usual(config.settings().redact)
+        if place.exists():
+            wirefile.usable(place)
+    except config.ConfigError as error:
+        yield Check("wire capture", BAD, f"{error}.\nNothing is captured")
+        return
+    count = len(wirefile.listed(place))
+    kept = f"{count} exchange{'s' * (count != 1)}"
+    yield Check(
+        "wire capture",
+        WARN,
+        f"is on: HTTP exchanges of LLM calls are written to {place}, secrets masked; {kept} there.\n"
+        "Switch it off: unset TOLLSPAN_WIRE",
+    )
 
 
 def sdks() -> Iterator[Check]:
@@ -149,13 +174,16 @@ def native_anthropic(environ: Mapping[str, str]) -> bool:
 def sampler(name: str, argument: str | None = None) -> Check:
     """Whether the sampler `name` (variable's value or SDK description) drops spans."""
     spelled = name.lower()
+    if config.settings().every_call and ("ratio" in spelled or "off" in spelled):
+        return Check("sampler", OK, f"{name}: TOLLSPAN_EVERY_CALL tells every call all the same")
     if "ratio" in spelled:
         shares = f" with {argument}" if argument else ""
         return Check(
             "sampler",
             WARN,
             f"{name}{shares} drops whole traces: money summed over spans is a share of the truth.\n"
-            "Metrics count every call. Better: always_on here, and sample in the collector.",
+            "Metrics count every call. Better: TOLLSPAN_EVERY_CALL=true, which tells calls of dropped "
+            "traces\nby their own span; or always_on here, and sample in the collector.",
         )
     if "off" in spelled:
         return Check("sampler", WARN, f"{name}: no span is recorded; metrics count every call")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tollspan import __version__
 from tollspan.config import ConfigError, reload, settings
 from tollspan.local.command import add_options
 
-from . import stage
+from . import import_records, stage
+from .api import add_options as add_api_options
+from .budgets import add_options as add_budgets_options
 from .calls import add_options as add_calls_options
+from .health import add_options as add_health_options
+from .points import add_options as add_points_options
+from .reconcile import add_options as add_reconcile_options
 from .reprice import add_options as add_reprice_options
 from .top import add_options as add_top_options
+from .usage import add_options as add_usage_options
+from .wire import add_options as add_wire_options
 
 __all__ = ["main"]
 
@@ -48,10 +56,12 @@ _REFUSALS = (
     ("tollspan.launcher._litellm", "GatewayFailed"),
     ("tollspan.launcher.asking", "NotAnswered"),
     ("tollspan.processors.pricefile", "PriceFileError"),
+    ("tollspan.limits.backends", "BackendFileError"),
     ("tollspan.local.refused", "Refused"),
     ("tollspan.collector.destination", "BadDestination"),
     ("tollspan.collector.clickhouse", "ClickHouseError"),
     ("tollspan.collector.receiver", "Refusal"),
+    ("tollspan.wirefile", "Unreadable"),
 )
 """Errors whose message is a sentence for whoever typed the command."""
 
@@ -97,6 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     add_calls_options(calls)
     calls.set_defaults(act=_calls)
 
+    used = commands.add_parser("usage", help="what calls spent, took and did; files of all of them")
+    add_usage_options(used)
+    used.set_defaults(act=_usage)
+
+    served = commands.add_parser("api", help="the usage API over a production ClickHouse")
+    add_api_options(served)
+    served.set_defaults(act=_api, extra="local")
+
+    limits = commands.add_parser("budgets", help="what is spent of each budget, and when it resets")
+    add_budgets_options(limits)
+    limits.set_defaults(act=_budgets)
+
+    backends = commands.add_parser("health", help="which backends are up, by probes and by calls")
+    add_health_options(backends)
+    backends.set_defaults(act=_health)
+
     staged = commands.add_parser(
         "stage",
         help="price and join spans between two collectors",
@@ -123,6 +149,31 @@ def _parser() -> argparse.ArgumentParser:
     add_reprice_options(repriced)
     repriced.set_defaults(act=_reprice, extra="collector")
 
+    pointed = commands.add_parser(
+        "points", help="tokens as asked, sent on, reported by the provider and reported back"
+    )
+    add_points_options(pointed)
+    pointed.set_defaults(act=_points)
+
+    reconciled = commands.add_parser(
+        "reconcile", help="a provider's bill against the ledger, each difference explained"
+    )
+    add_reconcile_options(reconciled)
+    reconciled.set_defaults(act=_reconcile, extra="local")
+
+    wired = commands.add_parser(
+        "wire", help="captured HTTP exchanges: list, show, inspect, replay, prove"
+    )
+    add_wire_options(wired)
+
+    imported = commands.add_parser(
+        "import",
+        help="records and gateways' events from files into the ledger",
+        description=import_records.DESCRIPTION,
+    )
+    import_records.add_options(imported)
+    imported.set_defaults(act=import_records.import_records)
+
     doctor = commands.add_parser("doctor", help="what is patched, exported, doubled, lost")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(act=_doctor)
@@ -148,7 +199,30 @@ def _up(options: argparse.Namespace) -> int:
     _check_price_file()
     from tollspan.local.command import serve
 
-    return serve(options)
+    with _measured():
+        return serve(options)
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Metrics of this process itself (its probes) go where `OTEL_METRICS_EXPORTER` says, if it does."""
+    from . import exporters
+
+    asked = exporters.names("metrics", default="none")
+    if not asked:
+        yield
+        return
+    from opentelemetry import metrics
+
+    try:
+        provider = exporters.meter_provider(asked)
+    except LookupError as error:
+        raise ConfigError(f"OTEL_METRICS_EXPORTER cannot be used: {error.args[0]}") from error
+    metrics.set_meter_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown(exporters.EXIT_MS)
 
 
 def _reprice(options: argparse.Namespace) -> int:
@@ -156,6 +230,19 @@ def _reprice(options: argparse.Namespace) -> int:
     from .reprice import reprice
 
     return reprice(options)
+
+
+def _points(options: argparse.Namespace) -> int:
+    from .points import points
+
+    return points(options)
+
+
+def _reconcile(options: argparse.Namespace) -> int:
+    _check_price_file()
+    from .reconcile import reconcile
+
+    return reconcile(options)
 
 
 def _stage(options: argparse.Namespace) -> int:
@@ -173,6 +260,30 @@ def _calls(options: argparse.Namespace) -> int:
     from .calls import calls
 
     return calls(options)
+
+
+def _api(options: argparse.Namespace) -> int:
+    from .api import api
+
+    return api(options)
+
+
+def _usage(options: argparse.Namespace) -> int:
+    from .usage import usage
+
+    return usage(options)
+
+
+def _budgets(options: argparse.Namespace) -> int:
+    from .budgets import budgets
+
+    return budgets(options)
+
+
+def _health(options: argparse.Namespace) -> int:
+    from .health import health
+
+    return health(options)
 
 
 def _run(options: argparse.Namespace) -> int:

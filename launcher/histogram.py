@@ -8,27 +8,17 @@ https://github.com/open-telemetry/opentelemetry-python/tree/main/opentelemetry-s
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from opentelemetry import metrics, trace
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics._internal.aggregation import _Aggregation
 
 __all__ = ["Value", "record_all"]
 
 Value = tuple[float, trace.SpanContext]
 """A value, and the span that an exemplar of it leads to."""
-
-
-class _Measurement:
-    """All that an aggregation reads of a measurement that is not to be an exemplar."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: float) -> None:
-        self.value = value
 
 
 def record_all(
@@ -43,22 +33,44 @@ def record_all(
     it replaces, go straight to where values of these labels gather; on an SDK that we do not know
     they are recorded, too.
     """
-    last = {bisect_left(boundaries, value): place for place, (value, _) in enumerate(values)}
-    for place in last.values():
+    numbers = [number for number, _ in values]
+    buckets = list(map(partial(bisect_left, boundaries), numbers))
+    last = sorted(dict(zip(buckets, range(len(buckets)), strict=True)).values())
+    for place in last:
         _record(histogram, *values[place], labels)
     if len(last) == len(values):
         return
-    shown = frozenset(last.values())
-    before = [each for place, each in enumerate(values) if place not in shown]
     gathering = _gathering(histogram, labels)
     if gathering is None:
-        for value, span in before:
-            _record(histogram, value, span, labels)
+        shown = frozenset(last)
+        for place, (number, span) in enumerate(values):
+            if place not in shown:
+                _record(histogram, number, span, labels)
         return
-    for value, _ in before:
-        measurement: Any = _Measurement(value)
-        for aggregation in gathering:
-            aggregation.aggregate(measurement, False)
+    for place in reversed(last):
+        del numbers[place], buckets[place]
+    for aggregation in gathering:
+        known = aggregation._boundaries
+        if known != boundaries:  # those of a view
+            buckets = list(map(partial(bisect_left, known), numbers))
+        _aggregate(aggregation, numbers, Counter(buckets))
+
+
+def _aggregate(aggregation: Any, numbers: Sequence[float], buckets: Mapping[int, int]) -> None:
+    """What `aggregation.aggregate` does with each of `numbers`, none of which is to be an exemplar.
+
+    `buckets`: how many of them are in each.
+    """
+    total, least, most = sum(numbers), min(numbers), max(numbers)
+    with aggregation._lock:
+        if aggregation._value is None:
+            aggregation._value = aggregation._get_empty_bucket_counts()
+        aggregation._sum += total
+        if aggregation._record_min_max:
+            aggregation._min = min(aggregation._min, least)
+            aggregation._max = max(aggregation._max, most)
+        for bucket, many in buckets.items():
+            aggregation._value[bucket] += many
 
 
 def _record(
@@ -69,9 +81,7 @@ def _record(
     histogram.record(value, labels, context)
 
 
-def _gathering(
-    histogram: metrics.Histogram, labels: Mapping[str, Any]
-) -> list[_Aggregation[Any]] | None:
+def _gathering(histogram: metrics.Histogram, labels: Mapping[str, Any]) -> list[Any] | None:
     """Where values of these labels gather, for each reader and view, once one has been recorded.
 
     None where that is not known: another SDK, a view that gathers its own way.
@@ -86,7 +96,7 @@ def _gathering(
     hashed = getattr(matching, "_hash_attributes", None)
     if storages is None or hashed is None:
         return None
-    found: list[_Aggregation[Any]] = []
+    found: list[Any] = []
     for storage in storages.values():
         for match in storage._get_or_init_view_instrument_match(histogram):
             aggregation = None
@@ -94,6 +104,7 @@ def _gathering(
                 aggregation = match._attributes_aggregation.get(hashed(labels))
             if (
                 type(aggregation) is not _ExplicitBucketHistogramAggregation
+                or not hasattr(aggregation, "_get_empty_bucket_counts")
                 or type(aggregation._reservoir) is not AlignedHistogramBucketExemplarReservoir
             ):
                 return None

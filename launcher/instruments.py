@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -108,8 +109,8 @@ class Instruments:
 
 
 def _stated(calls: Iterable[Values], name: str) -> list[Value]:
-    stated = ((getattr(each, name), each.span) for each in calls)
-    return [(value, span) for value, span in stated if value is not None]
+    value_of = attrgetter(name)
+    return [(value, each.span) for each in calls if (value := value_of(each)) is not None]
 
 
 _made: WeakKeyDictionary[metrics.MeterProvider, Instruments] = WeakKeyDictionary()

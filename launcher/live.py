@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ def of_process() -> Iterator[Check]:
     yield from _patches()
     yield from _provider()
     yield from _deliveries()
+    yield from _captures()
     yield from _unpriced()
     yield from _faults()
 
@@ -132,6 +134,21 @@ def _deliveries() -> Iterator[Check]:
     stands = installation.current
     if stands is not None and stands.pid != os.getpid():
         yield Check("fork", OK, f"worker of process {stands.pid}; its exporters were started again")
+
+
+def _captures() -> Iterator[Check]:
+    """What became of captured exchanges, if any were."""
+    loaded = sys.modules.get("tollspan.instrumentation._wire")
+    writer = getattr(loaded, "writer", None)
+    if writer is None:
+        return
+    counts = f"{writer.written} exchanges written, {writer.waiting()} waiting"
+    if writer.failed:
+        counts += f", {writer.failed} not ({writer.last_error or 'a fault of ours'})"
+    if writer.dropped:
+        counts += f", {writer.dropped} dropped from a full queue"
+    state = WARN if writer.failed or writer.dropped else OK
+    yield Check("wire capture", state, f"{writer.place}: {counts}")
 
 
 def _unpriced() -> Iterator[Check]:

@@ -7,7 +7,7 @@ ISO-8601 in UTC, durations are seconds; null stands for not known.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from .ranking import ranking
 from .reprice_api import reprice_route
 from .status import in_force
 from .trace import trace
+from .wire_api import wire_route
 
 __all__ = ["PAGE", "api"]
 
@@ -42,13 +43,23 @@ TOP_LINES = 20
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NO_STORE = {"cache-control": "no-store"}
 ALLOWED_FILES = (".html", ".js", ".css", ".svg")
+MODULES = ", ".join(
+    f"</{file.name}>; rel=modulepreload"
+    for file in sorted(PAGE.glob("*.js"))
+    if file.name
+    != "theme.js"  # a script of its own, which sets the colours before anything is drawn
+)
+"""Modules import each other in a long chain: a browser that knows them all asks for all at once."""
 
 Status = Callable[[], dict[str, Any]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api(ledger: Ledger, live: Live, status: Status, demo: DemoData) -> Starlette:
-    """The application. `status` gives what `/api/status` answers; it may ask the ledger.
+def api(
+    ledger: Ledger, live: Live, status: Status, demo: DemoData, more: Iterable[Route] = ()
+) -> Starlette:
+    """The application. `status` gives what `/api/status` answers; it may ask the ledger. `more` are
+    the routes below `/v1`.
 
     Only `/api/demo` and `/api/reprice` change anything; that no other site's page asks them is the
     gate's to see to.
@@ -120,8 +131,11 @@ def api(ledger: Ledger, live: Live, status: Status, demo: DemoData) -> Starlette
             reprice_route(ledger, live.tell_gone),
             Route("/api/status", state),
             Route("/api/live", feed),
+            wire_route(),
             *board_routes(ledger),
+            *more,
             Route("/api/{rest:path}", unknown),
+            Route("/v1/{rest:path}", unknown),
             Mount("/", _Page(directory=PAGE, html=True)),
         ],
         exception_handlers={
@@ -141,6 +155,8 @@ class _Page(StaticFiles):
             raise HTTPException(404)
         response = await super().get_response(path, scope)
         response.headers["cache-control"] = "no-cache"
+        if path in (".", "", "index.html"):
+            response.headers["link"] = MODULES
         return response
 
 

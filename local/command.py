@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from tollspan import config
+from tollspan.limits.backends import BackendFileError
 from tollspan.processors.pricefile import PriceFileError, load
 
 from .refused import Refused
@@ -39,7 +40,7 @@ def up(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except ModuleNotFoundError as error:
         return _fail(NEEDED.format(error.name))
-    except (Refused, PriceFileError) as error:
+    except (Refused, PriceFileError, BackendFileError) as error:
         return _fail(str(error))
 
 
@@ -49,6 +50,7 @@ def serve(asked: argparse.Namespace) -> int:
     Raises:
         Refused: it cannot start. The message is a sentence for whoever typed the command.
         PriceFileError: the price file of the settings cannot be used.
+        BackendFileError: the file of backends cannot be used.
         ModuleNotFoundError: the extra `tollspan[local]` is not installed.
     """
     from tollspan.collector.allocator import keep_pages, look_less_often

@@ -9,12 +9,12 @@ from typing import Any
 
 from .migrations import statements
 
-__all__ = ["TABLES", "forget", "refresh"]
+__all__ = ["OF_CALLS", "TABLES", "forget", "refresh"]
 
-TABLES = (
-    *("calls_by_minute", "calls_by_hour", "calls_by_tenant_hour", "calls_by_tenant_day"),
-    "budget_hours",
-)
+OF_CALLS = ("calls_by_minute", "calls_by_hour", "calls_by_tenant_hour", "calls_by_tenant_day")
+"""By environment and data mode, among others."""
+OF_BUDGETS = "budget_hours"
+TABLES = (*OF_CALLS, OF_BUDGETS)
 REFRESH = re.compile(
     r"CREATE MATERIALIZED VIEW IF NOT EXISTS \w+ REFRESH EVERY [\w ]+ APPEND TO (\w+) AS\s"
 )
@@ -41,5 +41,5 @@ def forget(connection: Any, *, all_of_them: bool) -> None:
     What budgets have spent is of the last weeks and is always counted anew; without `all_of_them` the
     other sums stay, because they outlive their calls.
     """
-    for table in TABLES if all_of_them else ("budget_hours",):
+    for table in TABLES if all_of_them else (OF_BUDGETS,):
         connection.query(f"TRUNCATE TABLE {table}")

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import tempfile
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,29 +15,40 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.http_servers import bound
 from tollspan.collector.kept import Kept
 from tollspan.collector.otlp_grpc import GrpcReceiver, PortInUse
 from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.receiver import Received
-from tollspan.collector.stage import Call, Stage
+from tollspan.collector.stage import Stage
 from tollspan.config import settings
+from tollspan.limits import backends
+from tollspan.limits.backends import BackendFile
 
-from . import budgets, status
+from . import budgets, budgets_api, health, ingest_api, points_api, reconcile_api, status, usage_api
 from .api import PAGE, api
 from .arrivals import Arrivals
 from .clickhouse_http import clickhouse_http
 from .counting import Counting
 from .demo_data import DemoData, is_demo
 from .gate import Gate, is_loopback
+from .ingest import Ingest
+from .key_events import KeyWatch
 from .ledger import Ledger
 from .live import Live
+from .openapi import openapi_route
+from .probing import Probing
 from .recall import Recall
 from .refused import PortTaken, TokenNeeded
-from .writer import Writer
+from .throttle import Throttle
+from .writer import Told, Writer
 
 __all__ = ["LocalStack", "PortTaken", "TokenNeeded"]
 
 PAGE_FILES = ("/", "/index.html")
+V1 = (ingest_api, budgets_api, health, points_api, reconcile_api, usage_api)
+"""Modules of `/v1`, each with its `OPERATIONS`."""
+
 STOP_S = 3
 
 
@@ -50,6 +60,7 @@ class LocalStack:
     Raises (at `start`; all are `tollspan.local.refused.Refused`):
         PortTaken: one of the ports is in use.
         TokenNeeded: `host` is not loopback and there is no token.
+        BackendFileError (of `tollspan.limits.backends`): the file of backends cannot be used.
         Unusable: the data directory cannot be opened.
     """
 
@@ -104,17 +115,25 @@ class LocalStack:
         self.ui_port, self.http_port = page.getsockname()[1], http.getsockname()[1]
         wanted = settings().budgets
         found = budgets.read(wanted) if wanted else []
+        declared = backends.read(settings().backends) if settings().backends else BackendFile()
         self.ledger = Ledger(self.data_dir)
         self._stopping.append(self.ledger.close)
         if wanted:
             budgets.keep(self.ledger, found)
         loop = asyncio.new_event_loop()
         self.live = Live(loop)
+        self._keys = KeyWatch(self.ledger)
         recall = Recall(self.ledger)
         self.stage = Stage(settled, normalised, recall, recall.linked)
-        self.writer = Writer(self.ledger, self.stage, self._committed)
+        self.writer = Writer(self.ledger, self.stage, self._committed, recall)
         self._stopping.append(self.writer.stop)
+        self.ingest = Ingest(self.ledger, self.writer, recall, self.received)
         self._stopping.append(Counting(self.ledger).stop)
+        self.policy = declared.policy
+        self.probing = Probing(self.ledger, declared.backends)
+        if declared.backends:
+            self.probing.start()
+            self._stopping.append(self.probing.stop)
         self._serve(loop, page, http, sql)
         try:
             receiver = GrpcReceiver(
@@ -130,18 +149,12 @@ class LocalStack:
         self.grpc_port = receiver.port
 
     def _bound(self, port: int, setting: str, host: str = "") -> socket.socket:
-        host = host or self.host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        # A connection of an earlier run that still lingers is no reason not to start.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._stopping.append(bound.close)
         try:
-            bound.bind((host, port))
-            bound.listen(128)
+            made = bound(host or self.host, port)
         except OSError as error:
             raise PortTaken(port, setting) from error
-        return bound
+        self._stopping.append(made.close)
+        return made
 
     def _serve(
         self,
@@ -152,9 +165,19 @@ class LocalStack:
     ) -> None:
         open_paths = {*PAGE_FILES, *(f"/{file.name}" for file in PAGE.iterdir())}
         self.demo = DemoData(self.ledger, self.writer, self.live.tell_gone)
-        pages = api(self.ledger, self.live, self.status, self.demo)
+        v1 = [
+            *ingest_api.routes(self.ingest),
+            *budgets_api.routes(self.ledger),
+            *health.routes(self.ledger, lambda: self.probing.standings, lambda: self.policy),
+            *reconcile_api.routes(self.ledger),
+            *points_api.routes(self.ledger),
+            *usage_api.routes(self.ledger),
+            openapi_route(each.OPERATIONS for each in V1),
+        ]
+        pages = api(self.ledger, self.live, self.status, self.demo, v1)
         receiver = http_receiver(Kept(self.writer, self.received))
-        gate = Gate(pages, token=self._token, hosts={self.host}, open_paths=open_paths)
+        limited = Throttle(pages, settings().api_per_minute)
+        gate = Gate(limited, token=self._token, hosts={self.host}, open_paths=open_paths)
         door = Gate(receiver, token=self._token, hosts={self.host}, asks_host=False)
         servers = [
             _Server(self.arrivals.at_page(gate), self.arrivals.protocol("otlp_on_page")),
@@ -169,8 +192,8 @@ class LocalStack:
 
         async def serving() -> None:
             tasks = [
-                asyncio.ensure_future(server.serve([bound]))
-                for server, bound in zip(servers, sockets, strict=True)
+                asyncio.ensure_future(server.serve([at]))
+                for server, at in zip(servers, sockets, strict=True)
             ]
             while not all(server.started for server in servers):
                 await asyncio.sleep(0.005)
@@ -271,9 +294,10 @@ class LocalStack:
             "python_snippet": status.snippet(self.grpc_endpoint),
         }
 
-    def _committed(self, calls: Sequence[Call]) -> None:
-        self._llm_spans += sum(not is_demo(call.span.trace_id) for call in calls)
-        self.live.tell(call.call_id for call in calls)
+    def _committed(self, told: Told) -> None:
+        self._llm_spans += sum(not is_demo(trace_id) for _, trace_id in told.ids)
+        self.live.tell(call_id for call_id, _ in told.ids)
+        self._keys.told(told.calls)
 
 
 class _Server(uvicorn.Server):

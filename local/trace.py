@@ -47,6 +47,7 @@ def trace(ledger: Ledger, trace_id: str) -> dict[str, Any] | None:
         row["attributes"] = attributes_of(row)
     above = _above_calls(by_id, told)
     rows += _spanless_hops(ledger.query(SPANLESS_HOPS, {"id": trace_id}), by_id, told)
+    _note_proofs(rows, by_id)
     start_ns = min(row["time_ns"] for row in rows)
     return {
         "trace_id": trace_id,
@@ -57,6 +58,34 @@ def trace(ledger: Ledger, trace_id: str) -> dict[str, Any] | None:
         ],
         "truncated": len(rows) == MOST_SPANS,
     }
+
+
+def _note_proofs(rows: list[dict[str, Any]], by_id: Mapping[str, Any]) -> None:
+    """What `tollspan wire prove` found stands on the hop that it is about: the first proxy below the
+    call under which the proof came in."""
+    for proof in rows:
+        state = proof["attributes"].get(semconv.HOP_REDACTION)
+        if state is None or semconv.HOP_ROLE in proof["attributes"]:
+            continue
+        hops = [
+            row
+            for row in rows
+            if row["attributes"].get(semconv.HOP_ROLE, "model") != "model"
+            and _is_below(row, proof["parent_id"], by_id)
+        ]
+        for hop in sorted(hops, key=lambda row: row["attributes"].get(semconv.HOP_INDEX, 0))[:1]:
+            hop["attributes"][semconv.HOP_REDACTION] = state
+
+
+def _is_below(row: Mapping[str, Any], span_id: str, by_id: Mapping[str, Any]) -> bool:
+    for _ in range(64):
+        if row["parent_id"] == span_id:
+            return True
+        above = by_id.get(row["parent_id"])
+        if above is None:
+            return False
+        row = above
+    return False
 
 
 def _spanless_hops(

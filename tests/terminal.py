@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -43,6 +44,8 @@ class Terminal:
             start_new_session=True,
         )
         self.written = ""
+        # A letter of several bytes may come in two pieces.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def until(self, pattern: str, within_s: float = 20.0) -> str:
         """Read until `pattern` stands in what was written; returns everything so far."""
@@ -61,7 +64,7 @@ class Terminal:
             piece = os.read(self._mine, 65536)
         except OSError:  # Linux says so at the end of a pty
             return False
-        self.written += piece.decode("utf-8", "replace")
+        self.written += self._decoder.decode(piece)
         return bool(piece)
 
     def press(self, keys: str) -> None:

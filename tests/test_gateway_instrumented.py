@@ -6,8 +6,10 @@ request that it made. The proxy exports LiteLLM's own spans besides, which tell 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -23,8 +25,9 @@ from staged import amount, owning
 from upstream_truth import HELLO, USAGE, asked, instrumented
 
 import tollspan
-from tollspan import semconv
+from tollspan import semconv, wirefile
 from tollspan.chaos import Chaos, bill, repeat, status, verdict
+from tollspan.launcher.wire_prove import PROVED, UNKNOWN, prove
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +42,12 @@ def _config(chaos: Chaos) -> LiteLLMConfig:
         "criteria": [{"name": "polite", "weight": 100, "description": "Is it polite?"}],
         "overall_threshold": 50,
     }
+    masks = {
+        "guardrail": "litellm_content_filter",
+        "mode": "pre_call",
+        "default_on": False,
+        "patterns": [{"pattern_type": "prebuilt", "pattern_name": "email", "action": "MASK"}],
+    }
     return LiteLLMConfig(
         models=[
             *(
@@ -49,7 +58,10 @@ def _config(chaos: Chaos) -> LiteLLMConfig:
             deployment("judge", "judge", "openai/gpt-4.1-nano", chaos.openai_base_url),
         ],
         router={"num_retries": 2, "fallbacks": [{"main": ["backup"]}]},
-        guardrails=[{"guardrail_name": "judged", "litellm_params": judge}],
+        guardrails=[
+            {"guardrail_name": "judged", "litellm_params": judge},
+            {"guardrail_name": "masked", "litellm_params": masks},
+        ],
     )
 
 
@@ -67,8 +79,14 @@ def upstream() -> Iterator[Chaos]:
 
 
 @pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the proxy captures what it sends on."""
+    return tmp_path_factory.mktemp("proxy") / "wire"
+
+
+@pytest.fixture(scope="module")
 def proxy(
-    upstream: Chaos, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+    upstream: Chaos, receiver: Receiver, behind: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     environ = {
         "OTEL_SERVICE_NAME": "proxy",
@@ -76,6 +94,7 @@ def proxy(
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_TRACES_EXPORTER": "otlp",
         "TOLLSPAN_RAISE": "1",
+        "TOLLSPAN_WIRE": str(behind),
     }
     with litellm(
         _config(upstream),
@@ -224,3 +243,24 @@ def test_what_the_proxy_asks_for_itself_is_money_besides(
     assert judge.attributes[semconv.TENANT] == "acme"
     due = sum((price for _, price in bill(log) if price is not None), Decimal(0))
     assert sum(Decimal(repr(span.attributes[semconv.COST_AMOUNT])) for span in owners) == due
+
+
+def test_what_the_proxy_s_guardrail_masked_is_proved(
+    proxy: Gateway, chaos: Chaos, receiver: Receiver, behind: Path, tmp_path: Path
+) -> None:
+    messages = [{"role": "user", "content": "I am ann@example.com"}]
+    with tollspan.wire(tmp_path / "sent") as sent:
+        ask(proxy, "plain", messages=messages, extra_body={"guardrails": ["masked"]})
+        ask(proxy, "plain", messages=messages)
+    deadline = time.monotonic() + 20
+    proofs = []
+    while time.monotonic() < deadline:
+        exchanges = list(wirefile.exchanges(behind)) if behind.exists() else []
+        proofs = prove(list(wirefile.exchanges(sent)), exchanges)
+        if all(proof.received for proof in proofs):
+            break
+        time.sleep(0.05)
+
+    assert [proof.state for proof in proofs] == [PROVED, UNKNOWN]
+    assert [fate.where for proof in proofs for fate in proof.fates] == ["masked", "unsure"]
+    assert "TOLLSPAN_HASH_KEY" in proofs[1].why

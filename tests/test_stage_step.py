@@ -326,9 +326,14 @@ SAY_NOTHING = {
     # Attribution, time and tasks: nothing that settling one call reads of its span.
     "celery.task_name",
     "enduser.id",
+    "gen_ai.prompt.name",
+    "gen_ai.prompt.version",
     "gen_ai.response.time_to_first_chunk",
     "messaging.destination.name",
+    "tollspan.endpoint_tag",
+    "tollspan.request_id",
     "tollspan.tag.",
+    "tollspan.tenant",
     "user.id",
 }
 

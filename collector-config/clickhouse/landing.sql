@@ -156,7 +156,8 @@ WITH JSONExtract(Body, 'call', 'Tuple(
     response_id String, request_id String, version UInt64, limit_requests Nullable(UInt64),
     remaining_requests Nullable(UInt64), limit_tokens Nullable(UInt64),
     remaining_tokens Nullable(UInt64), cache_saved_usd Nullable(Decimal(18, 12)), api_key String,
-    tool_calls Nullable(UInt32), speed String, inference_geo String)') AS told
+    tool_calls Nullable(UInt32), speed String, inference_geo String, max_tokens Nullable(UInt64),
+    estimated_input_tokens Nullable(UInt64))') AS told
 SELECT parseDateTime64BestEffort(told.time, 9, 'UTC') AS time,
        told.call_id AS call_id, told.trace_id AS trace_id, told.span_id AS span_id, told.role AS role, told.owner_span_id AS owner_span_id, told.service AS service, told.environment AS environment, told.data_mode AS data_mode, told.scope AS scope, told.operation AS operation,
        told.streaming AS streaming, told.endpoint AS endpoint, told.prompt AS prompt,
@@ -176,7 +177,8 @@ SELECT parseDateTime64BestEffort(told.time, 9, 'UTC') AS time,
        told.fallback AS fallback, told.cache_hit AS cache_hit, told.blocked_by AS blocked_by,
        told.blame AS blame, told.finish_reasons AS finish_reasons, told.response_id AS response_id,
        told.request_id AS request_id, told.version AS version, told.limit_requests AS limit_requests, told.remaining_requests AS remaining_requests, told.limit_tokens AS limit_tokens, told.remaining_tokens AS remaining_tokens, told.cache_saved_usd AS cache_saved_usd, told.api_key AS api_key, told.tool_calls AS tool_calls, told.speed AS speed,
-       told.inference_geo AS inference_geo,
+       told.inference_geo AS inference_geo, told.max_tokens AS max_tokens,
+       told.estimated_input_tokens AS estimated_input_tokens,
        JSONExtractString(Body, 'told_by') AS told_by
 FROM otel_logs_in
 WHERE ScopeName = 'tollspan.ledger' AND EventName IN ('tollspan.call', '')

@@ -3,11 +3,13 @@
 import { go, read } from "./address.js";
 import { get, Unavailable } from "./api.js";
 import { copyButton, data, el, put } from "./dom.js";
+import { exchangeFacts } from "./exchange.js";
 import { attributeList, callFacts, contentNote } from "./facts.js";
 import { clock, count, counted, duration, shortId } from "./format.js";
 import { icon } from "./icons.js";
 import { exact, sum, total } from "./money.js";
 import { roleClass } from "./path.js";
+import { pointFacts } from "./points.js";
 import { costOf } from "./rows.js";
 import { colourOf, failed, kindOf, waterfall } from "./waterfall.js";
 
@@ -179,9 +181,10 @@ export class TracePage {
           "div",
           { class: "factlist" },
           call ? callFacts(call, span.attributes) : spanFacts(span),
+          pointFacts(call, span, this.trace.spans ?? []),
           events(span),
           attributes(span, !call),
-          contentNote(),
+          exchangeFacts(span, this.trace.spans ?? []) ?? contentNote(),
         ),
       ),
     );
@@ -241,6 +244,7 @@ function spanFacts(span) {
       line("service", span.service),
       line("started", el("time", { title: span.time }, clock(span.time))),
       line("status", span.status),
+      line("redaction", span.attributes?.["tollspan.hop.redaction"]),
       line("span id", el("code", null, span.span_id)),
       line("parent", span.parent_id && el("code", null, span.parent_id)),
     ),
