@@ -13,18 +13,27 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from tollspan.ended import settle_all
+
 from .tariff import Tariff, Tiered, compiled
 from .usage import Counts
 
 __all__ = ["Entry", "found", "loaded", "warm"]
 
-_loading = threading.Lock()
-# A child that is forked while another thread imports would wait for that thread for ever.
-os.register_at_fork(
-    before=_loading.acquire,
-    after_in_parent=_loading.release,
-    after_in_child=_loading.release,
-)
+_loading = threading.RLock()
+
+
+def _before_fork() -> None:
+    """A child that is forked while another thread imports would wait for that thread for ever. Calls
+    that wait are settled first, since that may be what loads the book: in this thread, then."""
+    settle_all()
+    _loading.acquire()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_loading.release, after_in_child=_loading.release
+    )
 
 
 class _Book(NamedTuple):

@@ -25,6 +25,9 @@ __all__ = ["LONGEST_S", "MANY", "close", "put", "settle_all"]
 MANY = 32
 """Calls that are settled together, by the thread in which the last of them ended."""
 
+MOST = 2048
+"""Calls that may wait while another thread settles."""
+
 LONGEST_S = 0.1
 """Longest that a call waits, but for what keeps a thread from its turn."""
 
@@ -49,18 +52,23 @@ def put(call: OpenCall) -> bool:
     if _closed:
         return False
     _waiting.append(call)
-    if len(_waiting) >= MANY:
-        settle_all()
-    elif not _is_awake:
+    many = len(_waiting)
+    # Where another thread settles, an application's does not wait for it, unless it falls behind.
+    if many >= MANY and settle_all(0 if many < MOST else _PATIENCE_S):
+        return True
+    if not _is_awake:
         _wake()
     return True
 
 
-def settle_all(patience_s: float = _PATIENCE_S) -> None:
-    """Settle every call that waits, those that another thread has begun with included."""
+def settle_all(patience_s: float = _PATIENCE_S) -> bool:
+    """Settle every call that waits, those that another thread has begun with included.
+
+    False where another thread was still at it after `patience_s`: it will have done it a little later.
+    """
     global _turns
     if not _turn.acquire(timeout=patience_s):
-        return  # its thread will have done it all the same, a little later
+        return False
     _turns += 1
     try:
         for _ in range(len(_waiting)):
@@ -73,6 +81,7 @@ def settle_all(patience_s: float = _PATIENCE_S) -> None:
             del call
     finally:
         _turn.release()
+    return True
 
 
 def close() -> None:
