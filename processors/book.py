@@ -20,20 +20,25 @@ from .usage import Counts
 
 __all__ = ["Entry", "found", "loaded", "warm"]
 
+_PATIENCE_S = 3.0
 _loading = threading.RLock()
 
 
 def _before_fork() -> None:
-    """A child that is forked while another thread imports would wait for that thread for ever. Calls
-    that wait are settled first, since that may be what loads the book: in this thread, then."""
+    """A child that is forked while another thread imports would wait for that thread for ever, so we
+    wait for it here. Calls that wait are settled first, since that may be what loads the book."""
     settle_all()
-    _loading.acquire()
+    if _loading.acquire(timeout=_PATIENCE_S):
+        _loading.release()
+
+
+def _after_in_child() -> None:
+    global _loading
+    _loading = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_loading.release, after_in_child=_loading.release
-    )
+    os.register_at_fork(before=_before_fork, after_in_child=_after_in_child)
 
 
 class _Book(NamedTuple):

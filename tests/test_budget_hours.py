@@ -125,7 +125,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=2, max_size=6))
 def test_budgets_equal_their_calls_whenever_anybody_counts(
     ledger: Ledger, done: list[list[dict[str, Any]] | str]

@@ -110,7 +110,7 @@ versions = st.fixed_dictionaries(
 
 @given(st.lists(st.lists(versions, min_size=1, max_size=6), min_size=1, max_size=5))
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=7, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_rollups_equal_the_ledger_after_every_batch(
     ledger: Ledger, batches: list[list[dict[str, Any]]]
