@@ -31,7 +31,7 @@ OVERRIDES = {
 }
 TABLES = {
     *("tollspan_calls", "tollspan_hops", "tollspan_budgets", "budgets"),
-    *("tollspan_budget_hours", "tollspan_budget_doubt"),
+    *("tollspan_budget_hours", "tollspan_budget_doubt", "probes"),
 }
 EVERY_CELL = {"id": "byRegexp", "options": "/.*/"}
 VARIABLES = [
