@@ -51,7 +51,7 @@ def top(what: str, kind: str, target: str, width: int = 24) -> Panel:
          countIf(current) AS n, countIf(cost_usd IS NOT NULL AND current) AS priced,
          countIf(cost_usd IS NOT NULL AND NOT current) AS priced_before,
          sumIf(tokens, current) AS t, countIf(failed AND current) AS failing,
-         groupArraySampleIf(8192, 1)(duration_s, current) AS slow
+         groupArraySampleIf(8192, 1)(toFloat32(duration_s), current) AS slow
   FROM calls GROUP BY one
 ), placed AS (
   SELECT *, row_number() OVER (ORDER BY n = 0, usd DESC NULLS LAST, n DESC, one) <= 20 AND n > 0 AS big
