@@ -20,8 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tollspan import redaction_rules, wirefile
@@ -32,6 +31,7 @@ from tollspan.wirefile import Exchange, Unreadable
 
 from ._exchange import Left
 from ._http import Handler, Server
+from ._listening import Listening
 
 __all__ = ["Replay", "Served"]
 
@@ -58,7 +58,7 @@ class Served(NamedTuple):
     """`body`, `order`, `repeat` or `nothing`: how that was chosen."""
 
 
-class Replay:
+class Replay(Listening):
     """A local server; a context manager, or `start()` and `close()`.
 
     Args:
@@ -89,56 +89,15 @@ class Replay:
         else:
             self.exchanges = list(source)
         self.fast = fast
-        self._host, self._port = host, port
-        self._server: Server | None = None
+        super().__init__(host, port)
         self._redactor = Redactor(redaction_rules.usual(settings().redact))
         self._left = list(self.exchanges)
         self.log: list[Served] = []
         """What was asked, in its order."""
 
-    def start(self) -> Self:
-        """Listen. A second start does nothing."""
-        if self._server is None:
-            handler = type("Handler", (_Handler,), {"replay": self})
-            self._server = Server(self._host, self._port, None, handler)
-        return self
-
-    def close(self) -> None:
-        """Break all connections off and stop listening. A second close does nothing."""
-        server, self._server = self._server, None
-        if server is not None:
-            self._port = server.port
-            server.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def port(self) -> int:
-        return self._port if self._server is None else self._server.port
-
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at its end."""
-        return f"http://{self._host}:{self.port}"
-
-    @property
-    def openai_base_url(self) -> str:
-        """For the openai SDK, where it was captured with paths that begin with `/v1`."""
-        return f"{self.url}/v1"
-
-    @property
-    def anthropic_base_url(self) -> str:
-        """For the anthropic SDK."""
-        return self.url
+    def _listen(self) -> Server:
+        handler = type("Handler", (_Handler,), {"replay": self})
+        return Server(self._host, self._port, None, handler)
 
     def chosen(self, method: str, path: str, body: bytes) -> Exchange | None:
         """Take the exchange that a request gets, and note it in `log`."""

@@ -8,17 +8,16 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 from ._http import Server
+from ._listening import Listening
 from .answers import Answer, without_secrets
 from .steps import Step, ok
 
 __all__ = ["Chaos"]
 
 
-class Chaos:
+class Chaos(Listening):
     """A local provider: OpenAI's chat completions, responses, completions, embeddings and
     moderations, Anthropic's messages.
 
@@ -37,60 +36,18 @@ class Chaos:
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, default: Step | None = None
     ) -> None:
-        self._host, self._port = host, port
+        super().__init__(host, port)
         self._default = default or ok()
         self._mix: tuple[Sequence[tuple[float, Step]], random.Random] | None = None
         self._scripts: dict[str | None, deque[Step]] = {}
         self._log: list[Answer] = []
         self._open = 0
         self._changed = threading.Condition()
-        self._server: Server | None = None
         self.token = uuid.uuid4().hex[:8]
         """Part of every id that this server gives, so that two servers never give the same."""
 
-    # --- life -------------------------------------------------------------------------------------
-    def start(self) -> Self:
-        """Listen. A second start does nothing."""
-        if self._server is None:
-            self._server = Server(self._host, self._port, self)
-        return self
-
-    def close(self) -> None:
-        """Break all connections off and stop listening. A second close does nothing."""
-        server, self._server = self._server, None
-        if server is not None:
-            self._port = server.port  # the addresses stay known, e.g. for a message
-            server.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def port(self) -> int:
-        return self._port if self._server is None else self._server.port
-
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at its end."""
-        return f"http://{self._host}:{self.port}"
-
-    @property
-    def openai_base_url(self) -> str:
-        """For the openai SDK, and everything that speaks its wire."""
-        return f"{self.url}/v1"
-
-    @property
-    def anthropic_base_url(self) -> str:
-        """For the anthropic SDK."""
-        return self.url
+    def _listen(self) -> Server:
+        return Server(self._host, self._port, self)
 
     # --- script -----------------------------------------------------------------------------------
     def script(self, *steps: Step | Sequence[Step], model: str | None = None) -> None:

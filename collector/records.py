@@ -16,13 +16,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from tollspan import __version__, semconv
+from tollspan.columns import TEXTS
 
 from .call import Call
 from .rows import (
     COUNTS,
     FLAGS,
     MONEY,
-    TEXTS,
     cache_saving,
     hop_rows,
     status,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
+from tollspan.columns import TEXTS
 
 from .call import Call, Hop
 from .ownership import OWNER
@@ -20,38 +21,6 @@ from .values import count, flag, mapped, money, number, plain, text, texts, time
 
 __all__ = ["call_row", "hop_rows", "span_of", "span_row"]
 
-TEXTS = {
-    "data_mode": semconv.DATA_MODE,
-    "operation": semconv.OPERATION,
-    "endpoint": semconv.ENDPOINT_TAG,
-    "prompt": semconv.PROMPT_NAME,
-    "prompt_version": semconv.PROMPT_VERSION,
-    "tenant": semconv.TENANT,
-    "user": semconv.USER,
-    "session": semconv.SESSION,
-    "provider": semconv.PROVIDER,
-    "server_address": semconv.SERVER_ADDRESS,
-    "request_model": semconv.REQUEST_MODEL,
-    "response_model": semconv.RESPONSE_MODEL,
-    "served_model": semconv.MODEL_SERVED,
-    "route": semconv.ROUTE,
-    "cost_grade": semconv.COST_GRADE,
-    "cost_grade_reason": semconv.GRADE_REASON,
-    "cost_source": semconv.COST_SOURCE,
-    "waste_reason": semconv.WASTE_REASON,
-    "unpriced_reason": semconv.UNPRICED_REASON,
-    "service_tier": semconv.SERVICE_TIER,
-    "price_version": semconv.PRICE_VERSION,
-    "error_type": semconv.ERROR_TYPE,
-    "upstream_confidence": semconv.UPSTREAM_CONFIDENCE,
-    "blocked_by": semconv.BLOCKED_BY,
-    "blame": semconv.BLAME,
-    "response_id": semconv.RESPONSE_ID,
-    "request_id": semconv.REQUEST_ID,
-    "api_key": semconv.API_KEY_FINGERPRINT,
-    "speed": semconv.SPEED,
-    "inference_geo": semconv.INFERENCE_GEO,
-}
 COUNTS = {
     "hop_count": (semconv.HOP_COUNT, 2**16),
     "input_tokens": (semconv.INPUT_TOKENS, 2**53),

@@ -13,29 +13,21 @@ from typing import Any
 from opentelemetry import trace
 
 from tollspan import semconv
+from tollspan.columns import TEXTS
 
 __all__ = ["REAL", "Matcher"]
 
 Attributes = Mapping[str, Any]
 
 _KNOWN: Mapping[str, str] = {
-    "operation": semconv.OPERATION,
-    "endpoint": semconv.ENDPOINT_TAG,
-    "prompt": semconv.PROMPT_NAME,
-    "prompt_version": semconv.PROMPT_VERSION,
-    "tenant": semconv.TENANT,
-    "user": semconv.USER,
-    "session": semconv.SESSION,
-    "provider": semconv.PROVIDER,
-    "server_address": semconv.SERVER_ADDRESS,
-    "request_model": semconv.REQUEST_MODEL,
-    "api_key": semconv.API_KEY_FINGERPRINT,
+    name: TEXTS[name]
+    for name in (
+        *("operation", "endpoint", "prompt", "prompt_version", "tenant", "user", "session"),
+        *("provider", "server_address", "request_model", "api_key"),
+    )
 }
 _ANSWERED: Mapping[str, str] = {
-    "response_model": semconv.RESPONSE_MODEL,
-    "served_model": semconv.MODEL_SERVED,
-    "route": semconv.ROUTE,
-    "service_tier": semconv.SERVICE_TIER,
+    name: TEXTS[name] for name in ("response_model", "served_model", "route", "service_tier")
 }
 _OF_PROCESS = {
     "service": (semconv.SERVICE_NAME,),

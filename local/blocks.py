@@ -19,6 +19,7 @@ from tollspan.collector import rows
 from tollspan.collector.call import Call
 from tollspan.collector.span import Span
 from tollspan.collector.values import count, flag, mapped, money, number, plain, text, texts
+from tollspan.columns import TEXTS
 
 from . import native
 
@@ -115,7 +116,7 @@ def call_block(calls: Sequence[Call], told_by: str = "") -> bytes:
     _add_low(found, "role", [call.role for call in calls])
     _add_low(found, "told_by", [told_by] * len(calls))
     _add_low(found, "status", [rows.status(call) for call in calls])
-    for name, key in rows.TEXTS.items():
+    for name, key in TEXTS.items():
         _add_texts(found, name, _stated(saids, key))
     for name, (key, below) in rows.COUNTS.items():
         _add_counts(found, name, _stated(saids, key), below)

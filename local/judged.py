@@ -20,6 +20,7 @@ from tollspan.collector.links import borne, heard
 from tollspan.collector.ownership import OWNER, Part, part_of
 from tollspan.collector.pairs import pair
 from tollspan.collector.span import KINDS, Span
+from tollspan.columns import TEXTS
 
 from .alike import DOUBLE, INT, TEXT, Alike, Name
 from .coded import Coded, coded
@@ -29,7 +30,7 @@ __all__ = ["Group", "judged"]
 BOOL, LIST = 0x10, 0x2A
 _ANY: dict[int, Any] = {INT: 1, DOUBLE: 1.0, BOOL: False}
 _MUST_BE = {
-    **dict.fromkeys((*rows.TEXTS.values(), semconv.STATUS), TEXT),
+    **dict.fromkeys((*TEXTS.values(), semconv.STATUS), TEXT),
     **dict.fromkeys((key for key, _ in rows.COUNTS.values()), INT),
     **dict.fromkeys(rows.MONEY.values(), DOUBLE),
     **dict.fromkeys(rows.FLAGS.values(), BOOL),

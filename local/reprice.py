@@ -14,7 +14,8 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from tollspan.collector.row_prices import Derived, derived, uncached
-from tollspan.collector.rows import COUNTS, TEXTS
+from tollspan.collector.rows import COUNTS
+from tollspan.columns import TEXTS
 from tollspan.processors.prices import Prices, current
 
 __all__ = ["Asked", "Change", "Report", "Store", "reprice"]

@@ -18,6 +18,7 @@ from tollspan.collector import rows
 from tollspan.collector.ownership import OWNER
 from tollspan.collector.span import STATUSES
 from tollspan.collector.values import texts
+from tollspan.columns import TEXTS
 
 from . import native
 from .alike import Places
@@ -100,7 +101,7 @@ class StraightCalls(Straight):
         ]
         status = columns.get(semconv.STATUS)
         found.append(("status", LOW, status.low() if status else self._same("success")))
-        for name, key in rows.TEXTS.items():
+        for name, key in TEXTS.items():
             if (told := columns.get(key)) is not None:
                 plain = name in PLAIN
                 found.append(

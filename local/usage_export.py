@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tollspan.collector.rows import COUNTS, FLAGS, MONEY, TEXTS
+from tollspan.collector.rows import COUNTS, FLAGS, MONEY
+from tollspan.columns import TEXTS
 
 from .queries import BadFilter
 from .readable import Readable

@@ -15,8 +15,9 @@ from typing import Any
 
 from tollspan import semconv
 from tollspan.collector.ownership import OWNER
-from tollspan.collector.rows import COUNTS, FLAGS, MONEY, OF_HOP, TEXTS
+from tollspan.collector.rows import COUNTS, FLAGS, MONEY, OF_HOP
 from tollspan.collector.span import Span, fault
+from tollspan.columns import TEXTS
 
 __all__ = ["WHOLE", "NoLine", "line", "spans_of"]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import urllib.request
 
 import pytest
 
 from tollspan.collector.http_servers import bound
+from tollspan.local.api import PAGE
 from tollspan.local.server import LocalStack
 
 
@@ -39,3 +42,12 @@ def test_the_local_stack_listens_on_such_sockets(monkeypatch: pytest.MonkeyPatch
     with LocalStack(clickhouse_port=0) as stack:
         ports = {each.getsockname()[1] for each in made}
         assert {stack.ui_port, stack.http_port, stack.clickhouse_port} == ports
+
+
+def test_a_browser_learns_of_all_modules_with_the_page() -> None:
+    with LocalStack() as stack, urllib.request.urlopen(stack.page_url) as answer:
+        said = answer.headers["link"]
+
+    told = set(re.findall(r"</(\w+\.js)>; rel=modulepreload", said))
+    there = {file.name for file in PAGE.glob("*.js")}
+    assert told == there - {"theme.js"} and len(told) > 50

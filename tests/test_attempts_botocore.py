@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import needs
 import pytest
 from needs import missing
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -266,7 +267,7 @@ def test_fetching_credentials_is_no_attempt(
         bedrock.close()
     paths = [path for path, _ in aws.received]
     if paths[0] != "/":
-        pytest.skip("this botocore takes no endpoint for STS from the environment")
+        needs.missing("botocore", "this botocore takes no endpoint for STS from the environment")
     assert paths[-1].endswith("/converse")
     (call,) = call_spans(exporter)
     (attempt,) = attempts(exporter)
@@ -317,7 +318,7 @@ def test_other_services_are_left_alone(aws: Aws, exporter: InMemorySpanExporter)
     sqs.close()
     with made(aws.url) as bedrock:  # no model is asked by this one
         if not hasattr(bedrock, "apply_guardrail"):
-            pytest.skip("this botocore has no ApplyGuardrail")
+            needs.missing("botocore", "this botocore has no ApplyGuardrail")
         bedrock.apply_guardrail(
             guardrailIdentifier="g", guardrailVersion="1", source="INPUT",
             content=[{"text": {"text": "q"}}],
@@ -331,7 +332,7 @@ def test_other_services_are_left_alone(aws: Aws, exporter: InMemorySpanExporter)
 def test_counting_tokens_is_a_call_that_used_none(aws: Aws, exporter: InMemorySpanExporter) -> None:
     with made(aws.url) as bedrock:
         if not hasattr(bedrock, "count_tokens"):
-            pytest.skip("this botocore has no CountTokens")
+            needs.missing("botocore", "this botocore has no CountTokens")
         bedrock.count_tokens(modelId="m", input={"converse": {"messages": CONVERSE["messages"]}})
     (call,) = call_spans(exporter)
     attributes = dict(call.attributes or {})

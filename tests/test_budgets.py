@@ -17,7 +17,8 @@ from tollspan.local.budgets import FILTERS, Budget, BudgetFileError, keep, read
 from tollspan.local.ledger import Ledger
 from tollspan.local.migrations import statements
 
-SQL = (resources.files("tollspan.local.clickhouse") / "0004_budgets.sql").read_text("utf-8")
+FOLDER = resources.files("tollspan.local.clickhouse")
+SQL = (FOLDER / "0013_budget_hours.sql").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+import needs
 import pytest
 import yaml
 from needs import missing, recordings
@@ -173,7 +174,7 @@ def test_the_span_says_what_bedrock_stated(
 ) -> None:
     exchange = _exchange(number)
     if unknown := exchange.asked.keys() - _known(exchange):
-        pytest.skip(f"this botocore has no {', '.join(unknown)}")
+        needs.missing("botocore", f"this botocore has no {', '.join(unknown)}")
 
     def ask() -> Any:
         with Replay([exchange]) as server:
