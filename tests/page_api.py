@@ -89,6 +89,9 @@ class PageApi:
         """What `POST /api/demo` adds and `DELETE /api/demo` takes away."""
         self.live = True
         self.down = False
+        self.lists = threading.Event()
+        """While cleared, lists of calls are not answered; what they say is what is true when asked."""
+        self.lists.set()
         self.asked: list[str] = []
         self._changed = threading.Condition()
         self._version = 0
@@ -117,6 +120,7 @@ class PageApi:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self.lists.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -260,7 +264,9 @@ class PageApi:
         if path == "/api/boards":
             return 200, {"boards": BOARDS}
         if path == "/api/calls":
-            return 200, self._listed(asked)
+            listed = self._listed(asked)
+            self.lists.wait()
+            return 200, listed
         if path == "/api/summary":
             return 200, self._summary(asked)
         if path == "/api/filters":

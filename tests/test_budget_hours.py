@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
-from threading import Event
 from typing import Any
 
 import board_data
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from tollspan.local import expand
 from tollspan.local.counting import Counting
 from tollspan.local.ledger import Ledger
-from tollspan.local.server import LocalStack
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BUDGETS: list[dict[str, Any]] = [
@@ -206,11 +203,3 @@ def test_the_stack_counts_by_itself(ledger: Ledger) -> None:
         counting.stop()
 
     assert ledger.query("SELECT budget FROM tollspan_budget_hours WHERE calls = 1 LIMIT 1")
-
-
-def test_a_running_stack_has_its_sums_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = Event()
-    monkeypatch.setattr(Ledger, "count_again", lambda ledger: counted.set())
-    monkeypatch.setattr("tollspan.local.server.Counting", partial(Counting, every_s=0.01))
-    with LocalStack():
-        assert counted.wait(20)

@@ -232,6 +232,21 @@ def test_pause_holds_the_list_and_stands_in_the_address(show: Show) -> None:
         expect(page.locator(".row")).to_have_count(11)
 
 
+def test_what_comes_while_the_list_loads_does_not_load_it_twice(show: Show) -> None:
+    def lists() -> int:
+        return sum(each.startswith("/api/calls?") for each in api.asked)
+
+    with PageApi(few(NOW)) as api:
+        api.lists.clear()
+        page = show(api).page
+        expect(page.locator(".feed")).to_have_text("live")
+        api.add(call(11, at(60)))
+        page.evaluate("fetch('/api/status')")
+        assert lists() == 1
+        api.lists.set()
+        expect(page.locator(".row")).to_have_count(11)
+
+
 def test_a_corrected_call_changes_in_place_under_a_selection(show: Show) -> None:
     with PageApi(few(NOW)) as api:
         page = show(api).page

@@ -27,7 +27,12 @@ export class Feed {
     return true;
   }
 
-  async load() {
+  load() {
+    this.loading = this.anew();
+    return this.loading;
+  }
+
+  async anew() {
     const { key } = this;
     this.view.pendingRows(0, false);
     const page = await this.page(null);
@@ -74,6 +79,8 @@ export class Feed {
   }
 
   async refresh() {
+    // A second load would put in what came meanwhile, under the eyes of somebody who has paused.
+    if (!this.loaded) await this.loading;
     if (!this.loaded) return this.load();
     const { key } = this;
     const page = await this.page(null);
