@@ -89,9 +89,8 @@ class PageApi:
         """What `POST /api/demo` adds and `DELETE /api/demo` takes away."""
         self.live = True
         self.down = False
-        self.lists = threading.Event()
-        """While cleared, lists of calls are not answered; what they say is what is true when asked."""
-        self.lists.set()
+        self.lists: threading.Semaphore | None = None
+        """Where it is set, each list of calls waits for it, and says what is true then."""
         self.asked: list[str] = []
         self._changed = threading.Condition()
         self._version = 0
@@ -120,7 +119,6 @@ class PageApi:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self.lists.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -264,9 +262,9 @@ class PageApi:
         if path == "/api/boards":
             return 200, {"boards": BOARDS}
         if path == "/api/calls":
-            listed = self._listed(asked)
-            self.lists.wait()
-            return 200, listed
+            if self.lists:
+                self.lists.acquire()
+            return 200, self._listed(asked)
         if path == "/api/summary":
             return 200, self._summary(asked)
         if path == "/api/filters":

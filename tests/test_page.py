@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -232,19 +233,18 @@ def test_pause_holds_the_list_and_stands_in_the_address(show: Show) -> None:
         expect(page.locator(".row")).to_have_count(11)
 
 
-def test_what_comes_while_the_list_loads_does_not_load_it_twice(show: Show) -> None:
-    def lists() -> int:
-        return sum(each.startswith("/api/calls?") for each in api.asked)
-
+def test_a_list_asked_again_while_it_loaded_holds_still_once_paused(show: Show) -> None:
     with PageApi(few(NOW)) as api:
-        api.lists.clear()
+        api.lists = threading.Semaphore(0)
         page = show(api).page
         expect(page.locator(".feed")).to_have_text("live")
+        api.lists.release()
+        expect(page.locator(".row")).to_have_count(10)
+        page.keyboard.press("p")
         api.add(call(11, at(60)))
-        page.evaluate("fetch('/api/status')")
-        assert lists() == 1
-        api.lists.set()
-        expect(page.locator(".row")).to_have_count(11)
+        api.lists.release(9)
+        expect(page.locator(".banner")).to_have_text("1 new — show")
+        expect(page.locator(".row")).to_have_count(10)
 
 
 def test_a_corrected_call_changes_in_place_under_a_selection(show: Show) -> None:
