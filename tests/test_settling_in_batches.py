@@ -418,6 +418,32 @@ def test_where_no_thread_can_start_calls_are_settled_at_once(
         assert not ended._waiting
 
 
+def test_the_end_of_the_process_waits_for_who_settles_longer_than_anybody_else(
+    unwoken: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended.settle_all, "__defaults__", (0.0,))  # nobody else waits
+    monkeypatch.setattr(ended, "_closed", False)
+    held, release = threading.Event(), threading.Event()
+
+    def settling() -> None:
+        with ended._turn:
+            held.set()
+            release.wait(20)
+
+    exporter = InMemorySpanExporter()
+    with running(batching(exporter)) as provider:
+        ask()
+        other = threading.Thread(target=settling)
+        other.start()
+        assert held.wait(20)
+        threading.Timer(0.05, release.set).start()
+        ended.close()
+        other.join()
+        assert not ended._waiting
+        provider.force_flush()
+        assert len(sdks.call_spans(exporter)) == 1
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 PROGRAM = """

@@ -34,6 +34,10 @@ LONGEST_S = 0.1
 _PATIENCE_S = 3.0
 """How long anybody waits for another thread that settles."""
 
+_LAST_S = 10.0
+"""How long the end of the process waits for it, which loses what is not settled then: on a busy machine
+the first call of all, whose prices are still being read, takes seconds."""
+
 _waiting: deque[OpenCall] = deque()
 _turn = threading.RLock()
 """Held while calls are settled, so that their order is that of their ends. Reentrant: an exporter's
@@ -88,7 +92,7 @@ def close() -> None:
     """The process ends: settle what waits, and let nothing wait any more."""
     global _closed
     _closed = True
-    settle_all()
+    settle_all(_LAST_S)
 
 
 def _wake() -> None:
