@@ -115,6 +115,24 @@ class Bill(NamedTuple):
         total = sum(map(_mul, steps, stated), self.flat_steps)
         return _double(total / STEPS).join(self.pieces) if 0 < total < MOST_STEPS else None
 
+    def among(self, places: Sequence[int], size: int) -> Bill:
+        """The same for `size` counts: its own are at these places of them, and the others zero."""
+
+        def wider(vector: Vector) -> Vector:
+            found = [0] * size
+            for place, each in zip(places, vector, strict=True):
+                found[place] = each
+            return tuple(found)
+
+        return self._replace(
+            rates=wider(self.rates) if self.rates else (),
+            above=wider(self.above) if self.above else (),
+            segments=tuple((start, wider(rates)) for start, rates in self.segments),
+            never_less=tuple((places[whole], places[part]) for whole, part in self.never_less),
+            never_negative=tuple(map(wider, self.never_negative)),
+            steps=wider(self.steps) if self.steps else (),
+        )
+
 
 _mul = operator.mul
 STEP = 10**6

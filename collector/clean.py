@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from tollspan import semconv
 
 from .fields import written
-from .pairs import pair
+from .pairs import pair, usual
 from .private import DROP, KEEP, LONGEST_VALUE, kept_value, rule, without_keys
 from .receiver import Malformed
 from .trimmed import Event, OpenSpan
@@ -95,6 +95,10 @@ def _event(raw: bytes) -> bytes:
 def _kept(said: Sequence[bytes], *, makes_room: bool) -> list[bytes]:
     found: list[bytes] = []
     for raw in said:
+        usual_name = usual(raw)
+        if usual_name is not None and not (makes_room and usual_name in APPENDED):
+            found.append(raw)
+            continue
         name, value = pair(raw)
         of_name = rule(name)
         if of_name == DROP:

@@ -24,7 +24,7 @@ from .ownership import part_of
 from .receiver import Malformed
 from .settling import Settling, Verdict
 from .span import Reading, Span, fault
-from .trimmed import Bundle, View
+from .trimmed import Bundle
 
 __all__ = ["Enriched", "enrich", "trace_of"]
 
@@ -41,8 +41,6 @@ _MARKS = bytes.maketrans(b"\0\1", bytes((OTHER, RELEVANT)))
 class _Group:
     """Spans of one scope of one resource."""
 
-    number: int
-    """Among those of the request that have spans."""
     resource: bytes
     scope: bytes
     spans: list[bytes]
@@ -129,13 +127,11 @@ def enrich(body: bytes) -> Enriched:
         raise Malformed("the body is not an OTLP protobuf message") from error
     groups = list(_groups(bundle))
     made = Enriched(body, sum(len(group.spans) for group in groups), _groups=groups)
-    to_open = list(_to_open(body, groups))
-    viewed = _viewed(body, made.spans, to_open)
     changed: dict[tuple[int, int], Changed] = {}
-    for (group, places), views in zip(to_open, viewed, strict=True):
+    for group, places in _to_open(body, groups):
         every = len(places) == len(group.spans)
         raws = group.spans if every else [group.spans[at] for at in places]
-        verdict = settling.take(scope_of(group.scope), views, raws)
+        verdict = settling.take(scope_of(group.scope), raws)
         marks = verdict.relevant.translate(_MARKS)
         if every:
             group.marks[:] = marks
@@ -165,15 +161,13 @@ def _changed(group: _Group, places: Sequence[int], verdict: Verdict) -> Changed:
 
 
 def _groups(bundle: Any) -> Iterator[_Group]:
-    number = 0
     for at, of_resource in enumerate(bundle.resource_spans):
         resource = b"".join(of_resource.resource)
         for place, of_scope in enumerate(of_resource.scope_spans):
             spans = of_scope.spans[:]
             if spans:
                 scope = b"".join(of_scope.scope)
-                yield _Group(number, resource, scope, spans, (at, place), bytearray(len(spans)))
-                number += 1
+                yield _Group(resource, scope, spans, (at, place), bytearray(len(spans)))
 
 
 def _to_open(body: bytes, groups: Sequence[_Group]) -> Iterator[tuple[_Group, Sequence[int]]]:
@@ -200,26 +194,3 @@ def _to_open(body: bytes, groups: Sequence[_Group]) -> Iterator[tuple[_Group, Se
         if places:
             yield group, places
         at = end
-
-
-def _viewed(
-    body: bytes, spans: int, to_open: Sequence[tuple[_Group, Sequence[int]]]
-) -> list[Sequence[Any]]:
-    """Views of the spans that are to be opened; of all at once, where that is most of them."""
-    try:
-        if 2 * sum(len(places) for _, places in to_open) < spans:
-            return [[view(group.spans[at]) for at in places] for group, places in to_open]
-        every = [
-            scope.spans[:]
-            for resource in View.FromString(body).resource_spans
-            for scope in resource.scope_spans
-            if scope.spans
-        ]
-    except DecodeError as error:
-        raise Malformed("a span is not an OTLP protobuf message") from error
-    return [
-        every[group.number]
-        if len(places) == len(group.spans)
-        else [every[group.number][at] for at in places]
-        for group, places in to_open
-    ]

@@ -17,6 +17,7 @@ from tollspan.processors.settle import Settled
 from .bill import appendix, drawn_up
 from .clean import cleaned, without
 from .foreign import normalised, settled
+from .moulds import Moulds
 from .pairs import key_of, pair
 from .shapes import COUNT, DECIDES, HIDDEN, IDENTIFIES, MOST_BYTES, SAYS, Restated, Shape, part
 from .span import Span
@@ -27,6 +28,8 @@ MOST_KNOWN = 65_536
 LONGEST_KNOWN = 256
 """Attributes known by their bytes, and bytes of one."""
 MOST_SHAPES = 16_384
+"""And casts of moulds."""
+MOST_SCOPES = 1_024
 ZERO = b"\x12\x02\x18\x00"
 """The end of a count of nothing: that decides, as a name that is not there does."""
 DAY_NS = 86_400_000_000_000
@@ -52,19 +55,25 @@ class Memory:
         self._known: dict[bytes, bytes] = {}
         self._once: set[int] = set()
         self._tables: dict[str, dict[Key, list[Shape]]] = {}
+        self._moulds: dict[str, Moulds] = {}
         self._shapes = 0
         self._at = (settings(), current())
 
-    def shapes(self, scope: str) -> tuple[Know, Find]:
+    def shapes(self, scope: str) -> tuple[Know, Find, Moulds]:
         """What an attribute is known as, and by what all those of a span are known as: the shapes
-        that it may be of, of spans of `scope`.
+        that it may be of, of spans of `scope`; and the moulds of such spans.
 
         What was settled at other prices or settings is forgotten, and what grew too large.
         """
         at = (settings(), current())
-        if at[0] is not self._at[0] or at[1] is not self._at[1] or self._shapes > MOST_SHAPES:
-            self._tables, self._known, self._shapes, self._at = {}, {}, 0, at
-        return self._known.get, self._tables.setdefault(scope, {}).get
+        is_other = at[0] is not self._at[0] or at[1] is not self._at[1]
+        if is_other or self._shapes > MOST_SHAPES or len(self._moulds) > MOST_SCOPES:
+            self._tables, self._known, self._moulds, self._shapes, self._at = {}, {}, {}, 0, at
+        found = self._tables.setdefault(scope, {})
+        moulds = self._moulds.get(scope)
+        if moulds is None:
+            moulds = self._moulds.setdefault(scope, Moulds())
+        return self._known.get, found.get, moulds
 
     def learn(
         self, scope: str, raw: bytes, viewed: Any, raws: Sequence[bytes], judged: Judged
@@ -72,11 +81,11 @@ class Memory:
         """Remember the shape of a span, once it has come twice; `raws` are its attributes."""
         if len(raw) > MOST_BYTES or viewed.events:
             return
-        for each in raws:
-            self._get_to_know(each)
+        keys = [key_of(each) for each in raws]
+        for each, begins in zip(raws, keys, strict=True):
+            self._get_to_know(each, begins)
         key = tuple(map(self._known.get, raws))
         unknown = [place for place, each in enumerate(key) if each is None]
-        keys = [key_of(each) for each in raws]
         if len(set(keys)) < len(keys) or any(part(keys[at]) == DECIDES for at in unknown):
             return
         there = self._tables.setdefault(scope, {}).setdefault(key, [])
@@ -93,10 +102,13 @@ class Memory:
         if stated is not None and shape.wants_bill(stated):
             _keep_bill(shape, shape.names(raws), stated, judged)
 
-    def _get_to_know(self, raw: bytes) -> None:
+    def cast(self, moulds: Moulds, raw: bytes, raws: Sequence[bytes], shape: Shape) -> None:
+        """Remember of a call in `moulds` that it was settled by `shape`."""
+        self._shapes += moulds.learn(raw, raws, shape)
+
+    def _get_to_know(self, raw: bytes, key: bytes) -> None:
         if len(raw) > LONGEST_KNOWN or raw in self._known:
             return
-        key = key_of(raw)
         what = part(key) if key else DECIDES
         if what == COUNT and raw.endswith(ZERO):
             what = DECIDES

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from .private import DROP, KEEP, kept_value, rule
 from .receiver import Malformed
 
-__all__ = ["attributes", "key_of", "map_of", "number", "pair", "value_of"]
+__all__ = ["attributes", "key_of", "map_of", "number", "pair", "usual", "value_of"]
 
 MOST_KEPT = 65_536
 LONGEST_KEPT = 512
@@ -57,17 +57,23 @@ _names: dict[bytes, str] = {}
 """By `key_of`: names whose values are kept as they are."""
 
 
-def _short(raw: bytes) -> tuple[str, Any] | None:
-    """A short text or a number under a usual name; None where it is anything else."""
+def usual(raw: bytes) -> str | None:
+    """The name of an attribute whose value is kept as it is, of a name and a short value; else None,
+    and then it takes a closer look."""
     size = len(raw)
     at = raw[1] + 3 if size > 5 else size
-    if size < at + 3 or raw[at] != size - at - 1:
+    if size < at + 3 or not 127 >= raw[at] == size - at - 1:
         return None
     name = _names.get(raw[:at])
+    return _usual(raw) if name is None else name
+
+
+def _short(raw: bytes) -> tuple[str, Any] | None:
+    """A short text or a number under a usual name; None where it is anything else."""
+    name = usual(raw)
     if name is None:
-        name = _usual(raw)
-        if name is None:
-            return None
+        return None
+    at, size = raw[1] + 3, len(raw)
     kind = raw[at + 1]
     if kind == 0x0A and raw[at + 2] == size - at - 3:
         try:

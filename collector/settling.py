@@ -1,7 +1,7 @@
 """Spans opened: which are calls that nobody has priced, and what settling these says.
 
 Of a span of a new shape everything is read, as the ledger reads it. Of one of a known shape hardly
-anything is: see `shapes` and `bill`.
+anything is: see `shapes` and `bill`. Where many are alike, one look is enough: see `moulds`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from .bill import appendix
 from .clean import cleaned, without
 from .foreign import normalised, settled
 from .memory import Judged, Memory
-from .opened import Scope, opened
+from .moulds import LOOKED_AT
+from .opened import Scope, opened, view
 from .ownership import Part, part_of
 from .pairs import attributes
 from .shapes import MOST_BYTES, Shape
 from .span import Reading, Span, fault
 
 __all__ = ["Settling", "Verdict"]
+
+_ROLE = semconv.COST_ROLE.encode()
 
 
 class Verdict:
@@ -46,28 +49,34 @@ class Settling:
     def __init__(self) -> None:
         self._memory = Memory()
 
-    def take(self, scope: Scope, viewed: Sequence[Any], raws: Sequence[bytes]) -> Verdict:
-        """Judge the spans of one scope: `viewed` are views of `raws`.
+    def take(self, scope: Scope, raws: Sequence[bytes]) -> Verdict:
+        """Judge the spans of one scope.
 
         Raises:
-            Malformed: a part of one is no OTLP.
+            Malformed: one is no OTLP, or a part of it.
         """
         verdict = Verdict(len(raws))
-        known, shapes = self._memory.shapes(scope.name)
-        appended, are_short = verdict.appended, max(map(len, raws)) <= MOST_BYTES
+        known, shapes, moulds = self._memory.shapes(scope.name)
+        appended = verdict.appended
         grades: list[str] = []
-        for place, span in enumerate(viewed):
+        to_learn = LOOKED_AT
+        for place in moulds.settle(raws, appended, grades):
+            raw = raws[place]
+            span = view(raw)
             said = span.attributes[:]
             for shape in shapes(tuple(map(known, said)), ()):
-                if are_short or len(raws[place]) <= MOST_BYTES:
+                if len(raw) <= MOST_BYTES:
                     more = shape.appended(span, said, grades)
                     if more is not None:
                         appended[place] = more
                         if not shape.is_usual:
-                            self._unusual(verdict, place, shape, raws[place])
+                            self._unusual(verdict, place, shape, raw)
+                        elif to_learn:
+                            to_learn -= 1
+                            self._memory.cast(moulds, raw, said, shape)
                         break
             else:
-                self._from_the_beginning(verdict, place, scope, span, raws[place])
+                self._from_the_beginning(verdict, place, scope, span, raw)
         verdict.priced.update(grades)
         return verdict
 
@@ -83,7 +92,7 @@ class Settling:
         said = viewed.attributes[:]
         span = opened(raw, viewed, said, {}, scope)
         judged = _judged(span)
-        if semconv.COST_ROLE in attributes(said):  # an earlier stage's work
+        if _ROLE in raw and semconv.COST_ROLE in attributes(said):  # an earlier stage's work
             judged = judged._replace(settled=None)
         kept = cleaned(raw, viewed, said, makes_room=judged.settled is not None)
         if judged.settled is not None:
@@ -99,7 +108,7 @@ class Settling:
     def reading(self, scope: Scope) -> Callable[[Span, bytes, Any, Sequence[bytes]], None]:
         """A function that notes on a span of `scope` how it reads, given its bytes, its view and
         its attributes. Only on those of a known shape that others have not settled."""
-        known, shapes = self._memory.shapes(scope.name)
+        known, shapes, _ = self._memory.shapes(scope.name)
 
         def read(span: Span, raw: bytes, viewed: Any, raws: Sequence[bytes]) -> None:
             said = span.attributes

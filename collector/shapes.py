@@ -81,6 +81,7 @@ _NOT_READ = (
     "tollspan.request_id",
     "tollspan.tag.",
     "tollspan.tenant",
+    "tollspan.told_version",
 )
 """Of these the beginnings of names whose values tell it nothing, however many there are."""
 _COUNTS = (
@@ -131,6 +132,8 @@ class Shape:
         "_counts",
         "_looks",
         "_tried",
+        "counted",
+        "day",
         "hidden",
         "is_call",
         "is_relevant",
@@ -150,7 +153,9 @@ class Shape:
         restated: Restated | None,
     ) -> None:
         keys = {place: key_of(raws[place]) for place in unknown}
-        self._counts = _picked([place for place in unknown if part(keys[place]) == COUNT])
+        self.day = day
+        self.counted = [place for place in unknown if part(keys[place]) == COUNT]
+        self._counts = _picked(self.counted)
         ids = [place for place in unknown if part(keys[place]) == IDENTIFIES]
         self._looks = (
             *day,
@@ -187,6 +192,11 @@ class Shape:
         """The counts in a span that fits; None where one is no count."""
         found = _counted(self._counts(raws))
         return None if NO_COUNT in found else found
+
+    @property
+    def bill(self) -> Bill | None:
+        """Of spans in which no count is zero of those at the places `counted`; where there is one."""
+        return self._bills.get(None)
 
     def _bill(self, raws: Sequence[bytes]) -> tuple[Bill | None, tuple[int, ...]]:
         """The bill of a span that fits, and the counts in it; None where it takes a closer look."""

@@ -27,7 +27,7 @@ from test_gateway_spans import read
 from test_recordings import CASES, stated
 
 from tollspan import semconv
-from tollspan.collector import memory, shapes, wire
+from tollspan.collector import memory, pairs, shapes, wire
 from tollspan.collector.enrich import enrich
 from tollspan.collector.foreign import normalised, settled
 from tollspan.collector.ownership import Part, part_of
@@ -185,6 +185,25 @@ def test_message_content_and_secrets_leave_what_is_opened(dialect: str) -> None:
             assert b"nor this" not in left
             assert b"no-no-no" not in left
             assert left.count(b"x=1") == 8
+
+
+def test_an_attribute_that_changes_its_name_is_what_it_says_last() -> None:
+    """As protobuf has it; its lengths are written so that it looks like one short value."""
+    first = b"\n\x07user.id\x12\xc8\0" + (b"\n\x46" + b"u" * 70)
+    then = b"\n\x17gen_ai.prompt.0.content\x12\x64\n\x62" + b"nobody" + b"x" * 92
+    (one,) = whole(protobuf([foreign(1, attributes={"user.id": "u_42"})]))
+    said = [each.SerializeToString() for each in one[1].attributes]
+    assert pairs.pair(first + then)[0] == "gen_ai.prompt.0.content"
+    for _ in range(ROUNDS):
+        assert pairs.usual(said[-1]) == "user.id"
+        assert pairs.usual(first + then) is None
+    made = OpenSpan.FromString(one[1].SerializeToString())
+    made.attributes.append(first + then)
+    bundle = Bundle.FromString(protobuf([foreign(1)]))
+    bundle.resource_spans[0].scope_spans[0].spans[0] = made.SerializeToString()
+    left = enrich(bundle.SerializeToString()).body
+    assert b"u_42" in left
+    assert b"nobody" not in left
 
 
 def test_names_that_the_stage_needs_are_moved_and_found_again() -> None:
