@@ -5,6 +5,10 @@ processes that take turns. For each call: the CPU of the calling thread (what th
 CPU of the whole process (masking, packing and writing included), and the wall-clock time, each as the
 least of the rounds. What is off costs a few truth checks, timed alone. Results go to
 `bench/results/wire.json`.
+
+A chat has 500 letters each way or 32 kB each way; an agent asks with 32 kB of source code (whose quotation
+marks and line ends JSON escapes) and is answered with 4 kB of it; a stream has 200 chunks, and calls follow
+one another without a pause.
 """
 
 from __future__ import annotations
@@ -25,10 +29,25 @@ from typing import Any
 
 from bench.__main__ import RESULTS, run
 
-CALLS = {"chat": 300, "chat_32kB": 100, "stream": 60}
-SIZES = {"chat": 500, "chat_32kB": 32_000, "stream": 500}
+CALLS = {"chat": 300, "chat_32kB": 100, "agent_32kB": 100, "stream": 60}
+SIZES = {
+    "chat": (500, 500),
+    "chat_32kB": (32_000, 32_000),
+    "agent_32kB": (32_000, 4_000),
+    "stream": (500, 500),
+}
+"""Letters asked and answered."""
+
 CHUNKS = 200
 GOAL_MS = 3.0
+
+
+def text(scenario: str, length: int) -> str:
+    """What is said: sentences, or the source code of this folder."""
+    if scenario != "agent_32kB":
+        return "It is a question. " * (length // 18)
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return "".join(file.read_text() for file in files)[:length]
 
 
 def body(scenario: str) -> bytes:
@@ -36,7 +55,8 @@ def body(scenario: str) -> bytes:
     usage = {"prompt_tokens": 540, "completion_tokens": 180, "total_tokens": 720}
     of_all = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini-2024-07-18"}
     if scenario != "stream":
-        message = {"role": "assistant", "content": "It is a test. " * (SIZES[scenario] // 14)}
+        said = text(scenario, SIZES[scenario][1])
+        message = {"role": "assistant", "content": said}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         return json.dumps(
             {**of_all, "object": "chat.completion", "choices": [choice], "usage": usage}
@@ -55,6 +75,14 @@ def body(scenario: str) -> bytes:
         b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events)
         + b"data: [DONE]\n\n"
     )
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The SDK stops at `[DONE]` and closes its connection, captured or not, before it has read that
+        the body ends: its system then resets the connection, and that is no fault."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def serve(scenario: str) -> None:
@@ -86,7 +114,7 @@ def serve(scenario: str) -> None:
 
         def log_message(self, *_: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()
@@ -104,8 +132,8 @@ def measured(scenario: str, port: str, folder: str) -> dict[str, float]:
     config.reload({"TOLLSPAN_WIRE": folder})
     tollspan.instrument(tracer_provider=TracerProvider())
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-bench-bench-bench")
-    text = "I am ann@example.com. " + "It is a question. " * (SIZES[scenario] // 18)
-    asked: Any = [{"role": "user", "content": text}]
+    said = f"I am ann@example.com. {text(scenario, SIZES[scenario][0])}"
+    asked: Any = [{"role": "user", "content": said}]
 
     def call() -> None:
         found = client.chat.completions.create(

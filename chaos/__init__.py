@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .steps import slow as slow
     from .steps import status as status
     from .steps import verdict as verdict
+    from .tap import Tap as Tap
     from .truth import bill as bill
 
 _HOME = {
@@ -45,6 +46,7 @@ _HOME = {
     "Chaos": "server",
     "Replay": "replay",
     "Step": "steps",
+    "Tap": "tap",
     "bill": "truth",
     "content_filter": "steps",
     "disconnect": "steps",
@@ -64,6 +66,7 @@ __all__ = [
     "Chaos",
     "Replay",
     "Step",
+    "Tap",
     "bill",
     "content_filter",
     "disconnect",

@@ -8,7 +8,7 @@ thread of ours (`_wire_writer`), on nobody's time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from . import _attempts
 from ._wire_bodies import asked_body, tapped
 from ._wire_writer import Writer
 
-__all__ = ["Recording", "begin", "begin_as_set", "end", "wire", "writer"]
+__all__ = ["Recording", "begin", "begin_as_set", "end", "wire", "writer", "writer_for"]
 
 MARGIN = 16 * 1024
 """Bytes held beyond what is kept, so that a secret at the end of it is seen whole."""
@@ -61,25 +61,34 @@ class Recording:
         "started_ns",
         "started_s",
         "status",
+        "times_s",
         "undo",
         "unseen",
         "url",
         "writer",
     )
 
-    def __init__(self, writer: Writer, call: OpenCall, attempt: Attempt, request: Any) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        facts: Mapping[str, Any],
+        start_ns: int,
+        method: str,
+        url: Any,
+        headers: Iterable[Any],
+    ) -> None:
+        """`facts`: what the file says of the call. `start_ns`: since the epoch."""
         self.writer = writer
-        self.id = wirefile.new_id(attempt.start_ns)
-        self.started_ns = attempt.start_ns
+        self.id = wirefile.new_id(start_ns)
+        self.started_ns = start_ns
         self.started_s = monotonic()
         kept_kb = settings().wire_exchange_kb
         self.limit = kept_kb * 1024 if kept_kb else 0
-        self.call = _facts(call, attempt)
-        self.method: str = request.method
-        self.url: Any = request.url
-        headers = request.headers
-        self.request_headers: list[Any] = list(getattr(headers, "raw", None) or headers.items())
-        self.request_pieces: list[tuple[float, bytes]] = []
+        self.call = dict(facts)
+        self.method = method
+        self.url = url
+        self.request_headers: list[Any] = list(headers)
+        self.request_pieces: list[bytes] = []
         self.asked_size = 0
         self.asked_unseen = ""
         """Why the request's body is not known; '' where it is."""
@@ -87,7 +96,9 @@ class Recording:
         self.status = 0
         self.head_s = 0.0
         self.headers: list[Any] = []
-        self.pieces: list[tuple[float, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.times_s: list[float] = []
+        """When each piece came. Apart from them: pairs would keep the caller's garbage collector busy."""
         self.size = 0
         self.held = 0
         """Bytes of both bodies that are kept in memory."""
@@ -96,8 +107,11 @@ class Recording:
         """`complete`, `closed`, `dropped`, `broken`, `cancelled`, `failed` or `exit`, once over."""
         self.error = ""
         self.ended_s = 0.0
-        asked_body(request, self)
-        writer.open[id(self)] = self
+
+    def begin(self) -> None:
+        """From now on it is written, however it ends."""
+        self.writer.start()
+        self.writer.open[id(self)] = self
 
     # --- told by the flight -----------------------------------------------------------------------
     def answered(self, status: int, headers: Iterable[Any]) -> None:
@@ -129,20 +143,20 @@ class Recording:
     def asked(self, piece: Any) -> None:
         """A piece of the request's body left."""
         self.asked_size += len(piece)
-        self._hold(self.request_pieces, piece, self.asked_size)
+        if not self.limit or self.asked_size - len(piece) < self.limit + MARGIN:
+            self.request_pieces.append(bytes(piece))
+            self.held += len(piece)
 
     def saw(self, piece: Any) -> None:
         """A piece of the response's body came to the caller."""
-        if self.how:
+        length = len(piece)
+        if self.how or not length:
             return
-        self.size += len(piece)
-        if piece:
-            self._hold(self.pieces, piece, self.size)
-
-    def _hold(self, pieces: list[tuple[float, bytes]], piece: Any, size: int) -> None:
-        if not self.limit or size - len(piece) < self.limit + MARGIN:
-            pieces.append((monotonic(), bytes(piece)))
-            self.held += len(piece)
+        if not self.limit or self.size < self.limit + MARGIN:
+            self.times_s.append(monotonic())
+            self.pieces.append(bytes(piece))
+            self.held += length
+        self.size += length
 
     def finish(self, how: str) -> None:
         """The exchange is over; only the first end counts. Safe in finalisers."""
@@ -180,18 +194,32 @@ def begin(place: Path) -> Writer:
         ConfigError: the folder or the file of rules cannot be used.
     """
     global writer
-    rules = redaction_rules.usual(settings().redact)
-    # Patterns hold the interpreter's lock: between two of them the application gets it.
-    redactor = Redactor(rules, settings().hash_key, between=partial(sleep, 0))
-    made = Writer(wirefile.usable(place).absolute(), redactor)
-    writer = made
+    writer = made = writer_for(place)
 
     def opened(call: OpenCall, attempt: Attempt, request: Any) -> Recording:
-        made.start()
-        return Recording(made, call, attempt, request)
+        headers = request.headers
+        recording = Recording(
+            made,
+            _facts(call, attempt),
+            attempt.start_ns,
+            request.method,
+            request.url,
+            getattr(headers, "raw", None) or headers.items(),
+        )
+        asked_body(request, recording)
+        recording.begin()
+        return recording
 
     _attempts.wire = opened
     return made
+
+
+def writer_for(place: Path) -> Writer:
+    """What writes to `place`, masked as the settings say. Raises as `begin`."""
+    rules = redaction_rules.usual(settings().redact)
+    # Patterns hold the interpreter's lock: between two of them the application gets it.
+    redactor = Redactor(rules, settings().hash_key, between=partial(sleep, 0))
+    return Writer(wirefile.usable(place).absolute(), redactor)
 
 
 def begin_as_set() -> None:

@@ -154,6 +154,9 @@ def readable(pieces: Pieces, kind: str) -> Texts | Frames | None:
 def _texts(parts: Sequence[bytes], *, strict: bool) -> Texts | None:
     """A letter whose bytes two pieces share stands in the second. Bytes that are no UTF-8 come back
     as they were when the text is encoded in the same way (`surrogateescape`)."""
+    if all(map(bytes.isascii, parts)):
+        texts = [part.decode("ascii") for part in parts]
+        return None if strict and any("\0" in text for text in texts) else Texts(texts)
     reader = codecs.getincrementaldecoder("utf-8")("strict" if strict else "surrogateescape")
     try:
         texts = [reader.decode(part) for part in parts]

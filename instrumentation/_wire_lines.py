@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["lines"]
 
 
-def lines(recording: Recording, redactor: Redactor) -> Iterator[dict[str, Any]]:
+def lines(recording: Recording, redactor: Redactor) -> Iterator[dict[str, Any] | str]:
     """The lines of `tollspan.wirefile`, one after another."""
     masked: dict[str, dict[str, int]] = {}
     began = datetime.fromtimestamp(recording.started_ns / 1e9, UTC)
@@ -42,9 +42,7 @@ def lines(recording: Recording, redactor: Redactor) -> Iterator[dict[str, Any]]:
     yield _request(recording, redactor, masked)
     if recording.status:
         headers, found = redactor.headers(_texts(recording.headers))
-        body = list(_answer(recording, redactor, masked, found, headers))
-        yield body.pop(0)
-        yield from body
+        yield from _answer(recording, redactor, masked, found, headers)
     yield {
         "kind": "end",
         "offset_s": _offset(recording, recording.ended_s),
@@ -70,7 +68,7 @@ def _request(
     _note(masked, "url", found)
     _note(masked, "request_headers", more)
     packing, kind = _named(headers, "content-encoding"), _named(headers, "content-type")
-    body = readable(decoded([piece for _, piece in recording.request_pieces], packing), kind)
+    body = readable(decoded(recording.request_pieces, packing), kind)
     if recording.asked_unseen or not isinstance(body, Texts):
         line["body"] = None
         line["omitted"] = recording.asked_unseen or "no text"
@@ -78,9 +76,9 @@ def _request(
     parts, found = redactor.parts(body.parts)
     (kept,) = _cut(["".join(parts)], recording.limit)
     line["body"] = kept
-    if recording.asked_size > sum(len(piece) for _, piece in recording.request_pieces) or len(
-        kept
-    ) < sum(map(len, parts)):
+    if recording.asked_size > sum(map(len, recording.request_pieces)) or len(kept) < sum(
+        map(len, parts)
+    ):
         line["truncated"] = True
     _note(masked, "request", found)
     return line
@@ -92,11 +90,11 @@ def _answer(
     masked: dict[str, dict[str, int]],
     of_headers: Counter[str],
     headers: list[list[str]],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, Any] | str]:
     """The line of the response and those of its chunks."""
     _note(masked, "response_headers", of_headers)
     packing, kind = _named(headers, "content-encoding"), _named(headers, "content-type")
-    pieces = decoded([piece for _, piece in recording.pieces], packing)
+    pieces = decoded(recording.pieces, packing)
     body = readable(pieces, kind)
     line: dict[str, Any] = {
         "kind": "response",
@@ -107,10 +105,12 @@ def _answer(
     }
     if pieces.problem:
         line["problem"] = pieces.problem
-    if recording.size > sum(len(piece) for _, piece in recording.pieces):
+    if recording.size > sum(map(len, recording.pieces)):
         line["truncated"] = True
+    times = [at_s - recording.started_s for at_s in recording.times_s]
+    times.append(_offset(recording, recording.ended_s))  # of what the end of the packing still gave
     found: Counter[str] = Counter()
-    chunks: list[dict[str, Any]]
+    chunks: Iterable[dict[str, Any] | str]
     if isinstance(body, Texts):
         parts, found = redactor.parts(body.parts)
         parts, more = across_events(parts, kind, redactor)
@@ -118,19 +118,21 @@ def _answer(
         kept = _cut(parts, recording.limit)
         if sum(map(len, kept)) < sum(map(len, parts)):
             line["truncated"] = True
-        chunks = [{"text": text} for text in kept]
+        chunks = map(wirefile.chunk, times, kept)
     elif isinstance(body, Frames):
         found = across_frames(body, redactor)
-        chunks = [{"frames": frames} for frames in body.parts]
+        chunks = _chunks(times, "frames", body.parts)
     else:
         line["omitted"] = recording.unseen or "no text"
-        chunks = [{"omitted": len(piece)} for _, piece in recording.pieces]
+        chunks = _chunks(times, "omitted", map(len, recording.pieces))
     _note(masked, "response", found)
     yield line
-    for (at_s, _), chunk in zip(recording.pieces, chunks, strict=False):
-        yield {"kind": "chunk", "offset_s": _offset(recording, at_s), **chunk}
-    if len(chunks) > len(recording.pieces):  # what the end of the packing still gave
-        yield {"kind": "chunk", "offset_s": _offset(recording, recording.ended_s), **chunks[-1]}
+    yield from chunks
+
+
+def _chunks(times: Iterable[float], name: str, values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    for at_s, value in zip(times, values, strict=False):
+        yield {"kind": "chunk", "offset_s": round(at_s, 6), name: value}
 
 
 def _cut(parts: list[str], limit: int) -> list[str]:

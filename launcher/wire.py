@@ -6,9 +6,10 @@ import argparse
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from tollspan import wirefile
 from tollspan.wirefile import Exchange, Unreadable
@@ -17,6 +18,9 @@ from .asking import UNITS, WINDOW
 from .screen import harmless
 from .wire_har import archive
 from .wire_shown import lines, print_list
+
+if TYPE_CHECKING:
+    from tollspan.chaos._listening import Listening
 
 __all__ = ["add_options"]
 
@@ -50,6 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--fast", action="store_true", help="without the pauses of then")
     again.add_argument("--port", type=int, default=0, help="where to listen (a free port)")
     again.set_defaults(act=_replay)
+
+    tapped = acts.add_parser("tap", help="capture what passes between a proxy and its upstream")
+    tapped.add_argument(
+        "--to", required=True, metavar="URL", help="the upstream: https://api.openai.com"
+    )
+    tapped.add_argument("--port", type=int, default=0, help="where to listen (a free port)")
+    _add_folder(tapped)
+    tapped.set_defaults(act=_tap)
 
     proof = acts.add_parser("prove", help="whether a proxy sent on what should be masked")
     proof.add_argument(
@@ -199,14 +211,10 @@ def _replay(options: argparse.Namespace) -> int:
     exchanges = list(chosen(options))
     if not exchanges:
         raise Unreadable("no captured exchange is chosen: `tollspan wire list` shows what there is")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        replay = Replay(exchanges, fast=options.fast, port=options.port).start()
-    except (OSError, OverflowError) as error:
-        raise Unreadable(f"port {options.port} cannot be used: {error}") from error
-    with replay:
+    stop = _stopped()
+    with _listening(
+        options.port, lambda: Replay(exchanges, fast=options.fast, port=options.port)
+    ) as replay:
         addresses = {
             "url": replay.url,
             "openai_base_url": replay.openai_base_url,
@@ -216,6 +224,48 @@ def _replay(options: argparse.Namespace) -> int:
         print(json.dumps(addresses), flush=True)
         stop.wait()
     return 0
+
+
+def _tap(options: argparse.Namespace) -> int:
+    from tollspan.chaos import Tap
+
+    folder = Path(options.folder).expanduser() if options.folder else wirefile.folder()
+    folder = folder or wirefile.folder("1")
+    assert folder is not None
+    stop = _stopped()
+    with _listening(options.port, lambda: Tap(options.to, folder, port=options.port)) as tap:
+        addresses = {
+            "url": tap.url,
+            "openai_base_url": tap.openai_base_url,
+            "anthropic_base_url": tap.anthropic_base_url,
+            "to": options.to,
+            "folder": str(folder),
+        }
+        print(json.dumps(addresses), flush=True)
+        stop.wait()
+    writer = tap.writer
+    if writer.failed or writer.dropped:
+        told = f"{writer.failed} failed, {writer.dropped} dropped: {writer.last_error}"
+        raise Unreadable(f"not all exchanges were written: {told}")
+    return 0
+
+
+def _stopped() -> threading.Event:
+    """Set when the command is to end."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+_L = TypeVar("_L", bound="Listening")
+
+
+def _listening(port: int, make: Callable[[], _L]) -> _L:
+    try:
+        return make().start()
+    except (OSError, OverflowError) as error:
+        raise Unreadable(f"port {port} cannot be used: {error}") from error
 
 
 def _prove(options: argparse.Namespace) -> int:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from tollspan import semconv
 from tollspan.redaction import MARK
 from tollspan.wirefile import Exchange
+
+from .wire_joined import Behind, behind
 
 __all__ = ["LEAKED", "PROVED", "UNKNOWN", "Fate", "Proof", "prove", "tell"]
 
@@ -45,12 +47,15 @@ class Proof:
     state: str
     fates: tuple[Fate, ...] = ()
     why: str = ""
+    joined: str = ""
+    """How those requests were found: by `request_id`, `trace` or `time`."""
 
     def as_json(self) -> dict[str, Any]:
         return {
             "id": self.sent.id,
             "trace_id": self.sent.head.get("trace_id"),
             "received": list(self.received),
+            "joined": self.joined or None,
             "redaction": self.state,
             "why": self.why or None,
             "rules": [
@@ -61,53 +66,32 @@ class Proof:
 
     def sentence(self) -> str:
         found = ", ".join(f"{fate.sent} {fate.rule} {fate.where}" for fate in self.fates)
-        said = "; ".join(filter(None, (found, self.why)))
+        by_time = "joined by time" if self.joined == "time" else ""
+        said = "; ".join(filter(None, (found, self.why, by_time)))
         return f"{self.sent.id}  {self.state}: {said}"
 
 
 def prove(sent: Sequence[Exchange], received: Sequence[Exchange]) -> list[Proof]:
     """One proof for each exchange of the application, in their order."""
-    return [_proof(each, list(_behind(each, received))) for each in sent]
+    found = behind(sent, received)
+    return [_proof(each, one) for each, one in zip(sent, found, strict=True)]
 
 
-def _behind(sent: Exchange, received: Sequence[Exchange]) -> Iterator[Exchange]:
-    """The requests that the proxy made for this one: by the request id that travels with it, else by
-    the trace."""
-    own = sent.head.get("request_id")
-    if own:
-        by_id = [each for each in received if own in (each.head.get("request_id"), _told_id(each))]
-        if by_id:
-            yield from by_id
-            return
-    trace = sent.head.get("trace_id")
-    for each in received:
-        parts = each.header("traceparent", of_request=True).split("-")
-        if trace and trace in (each.head.get("trace_id"), parts[1] if len(parts) == 4 else ""):
-            yield each
-
-
-def _told_id(exchange: Exchange) -> str:
-    for pair in exchange.header("baggage", of_request=True).split(","):
-        name, _, value = pair.strip().partition("=")
-        if name == semconv.REQUEST_ID:
-            return unquote(value)
-    return ""
-
-
-def _proof(sent: Exchange, behind: list[Exchange]) -> Proof:
-    ids = tuple(each.id for each in behind)
+def _proof(sent: Exchange, found: Behind) -> Proof:
+    behind = found.exchanges
+    made = partial(Proof, sent, tuple(each.id for each in behind), joined=found.by)
 
     def unknown(why: str) -> Proof:
-        return Proof(sent, ids, UNKNOWN, why=why)
+        return made(UNKNOWN, why=why)
 
     if not behind:
-        return unknown("no request behind the proxy belongs to it")
+        return unknown(found.why)
     values = _values(sent)
     if not values:
         return unknown("nothing in it was to be masked")
     fates = tuple(_fate(rule, found, sent, behind) for rule, found in sorted(values.items()))
     if any(fate.where == "there" for fate in fates):
-        return Proof(sent, ids, LEAKED, fates)
+        return made(LEAKED, fates)
     if any(each.head.get("rules_id") != sent.head.get("rules_id") for each in behind):
         return unknown(
             "the two sides were captured with other rules: give both one TOLLSPAN_REDACT"
@@ -116,8 +100,8 @@ def _proof(sent: Exchange, behind: list[Exchange]) -> Proof:
         return unknown("a request was not kept whole: raise TOLLSPAN_WIRE_EXCHANGE_KB")
     if any(fate.where == "unsure" for fate in fates):
         why = "values of that kind went further: give both sides one TOLLSPAN_HASH_KEY to compare them"
-        return Proof(sent, ids, UNKNOWN, fates, why)
-    return Proof(sent, ids, PROVED, fates)
+        return made(UNKNOWN, fates, why)
+    return made(PROVED, fates)
 
 
 def _is_readable(exchange: Exchange) -> bool:
@@ -136,7 +120,7 @@ def _values(exchange: Exchange) -> dict[str, set[str]]:
     return found
 
 
-def _fate(rule: str, values: set[str], sent: Exchange, behind: list[Exchange]) -> Fate:
+def _fate(rule: str, values: set[str], sent: Exchange, behind: Sequence[Exchange]) -> Fate:
     seen: dict[str, set[str]] = {}
     for each in behind:
         for name, found in _values(each).items():
@@ -155,7 +139,7 @@ def _fate(rule: str, values: set[str], sent: Exchange, behind: list[Exchange]) -
     return Fate(rule, len(values), 0, "masked" if place else "absent")
 
 
-def _has_other_text(rule: str, sent: Exchange, behind: list[Exchange]) -> bool:
+def _has_other_text(rule: str, sent: Exchange, behind: Sequence[Exchange]) -> bool:
     """Whether a text stands behind the proxy where one with the value stood before it."""
     places = [
         path

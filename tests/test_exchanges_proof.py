@@ -89,6 +89,32 @@ def test_exchanges_are_joined_by_request_id_before_trace() -> None:
     assert prove(sent[:1], [by_trace])[0].received == (by_trace.id,)
 
 
+def test_what_a_tap_saw_belongs_to_the_one_call_that_was_under_way() -> None:
+    tap = {"head": {"seen_by": "tap", "trace_id": "of the gateway's own"}}
+    sent = [chat(MAIL, KEYED, 10), chat(MAIL, KEYED, 20)]
+    received = [chat("<mail>", KEYED, 11, **tap), chat(MAIL, KEYED, 12, **tap)]  # 0.1 s later each
+    between = chat(MAIL, KEYED, 15, **tap)
+    overlapping = chat(MAIL, KEYED, 9, end={"offset_s": 0.3})
+
+    (first, second) = prove(sent, [*received, between])
+    assert (first.state, first.joined) == (LEAKED, "time")
+    assert first.received == tuple(each.id for each in received)  # 0.2 s long
+    assert "joined by time" in first.sentence()
+    assert (second.state, second.received) == (UNKNOWN, ())
+    assert [each.state for each in prove(sent[:1], received[:1])] == [PROVED]
+    (shared, _) = prove([sent[0], overlapping], received[:1])
+    assert shared.state == UNKNOWN
+    assert "forward `traceparent`" in shared.why
+    (not_of_a_tap,) = prove(sent[:1], [chat(MAIL, KEYED, 11, head={"trace_id": "other"})])
+    assert not_of_a_tap.state == UNKNOWN
+    by_id = chat(MAIL, KEYED, 9, end={"offset_s": 0.3}, head={"request_id": "known"})
+    known = chat("<mail>", KEYED, 9, head={"request_id": "known", "trace_id": "other"})
+    assert [each.joined for each in prove([by_id, sent[0]], [known, *received])] == [
+        "request_id",
+        "time",
+    ]
+
+
 @contextmanager
 def proxy(upstream: str, mode: str, folder: Path) -> Iterator[str]:
     environ = {**os.environ, "TOLLSPAN_WIRE": str(folder), "TOLLSPAN_HASH_KEY": "shared"}

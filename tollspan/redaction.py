@@ -15,34 +15,27 @@ from __future__ import annotations
 
 import hmac
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from . import redaction_views
 from .redaction_edits import Edit, applied
-from .redaction_rules import (
-    MAYBE_SECRET_NAMES,
-    NAME_CORES,
-    NAMED,
-    NUMBER,
-    SECRET_NAMES,
-    Rule,
-    Rules,
-)
+from .redaction_letters import Letters
+from .redaction_names import Names
+from .redaction_rules import SECRET_NAMES, Rule, Rules
+from .redaction_search import matches
 
 __all__ = ["MARK", "Found", "Redactor"]
 
 MARK = re.compile(r"\[redacted:([a-z][a-z0-9_]{0,39})(?:#([0-9a-f]{10}))?\]")
 """What stands in the place of a value: the rule, and with a key the fingerprint of the value."""
 
-_NAME = re.compile(r"(?<![\w-])([A-Za-z][\w-]{1,63})[\"']?\s{0,4}[:=]\s{0,4}")
-_VALUE = re.compile(
-    r"\"((?:[^\"\\]|\\.)+)|'((?:[^'\\]|\\.)+)|([^\s\"'&,;<>(){}\[\]\\]{3,})", re.DOTALL
-)
 _SECRET_HEADER = re.compile(
     r"(?:.*[-_])?(?:key|keys|apikey|auth|authorization|authenticate|bearer|cookie|cookie2|credential"
     r"|credentials|csrf|jwt|password|secret|signature|sig|token|xsrf)(?:[-_].*)?"
@@ -53,12 +46,10 @@ _SECRET_PARAMETER = re.compile(
     r"|x-(?:amz|goog)-.*",
     re.IGNORECASE,
 )
-_DIGIT, _SPACE = re.compile(r"\d"), re.compile(r"\s")
-LONGEST_NAME, LONGEST_MAYBE = 66, 4096
-FEWEST_DIGITS = 9
-SHORT = 2048
-OFTEN = 100
-"""Letters of text for each hint below which it is quicker to look through all of it."""
+SHORT, LONG = 2048, 64 * 1024
+"""Letters of a text before which others are let through; and before each rule, where it is long."""
+_APART = "\n" * (redaction_views.LINES + 1)
+"""Between lines that do not follow one another: no pattern of `Rule.by_line` goes over it."""
 _BETWEEN = "\n\0\n"
 """Between texts that have nothing to do with each other: no pattern goes over it."""
 
@@ -89,14 +80,10 @@ class Redactor:
         self.rules = rules or Rules()
         self._between = between
         self._key = key.encode()
-        names = [re.escape(each) for each in self.rules.fields]
-        if self.rules.names:
-            names.append(SECRET_NAMES)
-        self._named = re.compile("|".join(names), re.IGNORECASE) if names else None
-        self._maybe = re.compile(MAYBE_SECRET_NAMES, re.IGNORECASE) if self.rules.names else None
-        cores = [*(NAME_CORES if self.rules.names else ()), *self.rules.fields]
-        self._cores = [core.encode("latin-1", "replace") for core in cores]
-        self.kind_of_name = lru_cache(maxsize=2048)(self._kind_of_name)
+        self._names = Names(self.rules)
+        self._shapes = [rule for rule in self.rules.rules if not rule.of_digits]
+        self._by_line = [rule for rule in self.rules.rules if rule.by_line]
+        self._over_lines = [rule for rule in self.rules.rules if not rule.by_line]
 
     @property
     def key_id(self) -> str:
@@ -132,77 +119,61 @@ class Redactor:
 
     def found(self, text: str) -> list[Found]:
         """What is to be masked in `text`, in order; what overlaps is one."""
-        all_found = list(self._in(text))
+        seen = Letters(text)
+        all_found = list(self._in(seen))
         for view in redaction_views.views(text):
-            for each in self._in(view.text):
+            for each in self._in_view(view):
                 start, end = view.origin(each.start), view.origin(each.end)
                 all_found.append(Found(start, end, each.rule, each.value))
-        coded: dict[str, list[Found]] = {}
-        for start, end, run in redaction_views.runs(text):
-            if run not in coded:
-                coded[run] = [
-                    each
-                    for plain in redaction_views.opened(run)
-                    for each in self._in(plain, by_shape_only=True)
-                ]
-            all_found += [each._replace(start=start, end=end) for each in coded[run]]
+        hidden = self._hidden(seen)
+        for start, end, run in redaction_views.runs(seen) if hidden else ():
+            all_found += [each._replace(start=start, end=end) for each in hidden.get(run, ())]
         return _merged(all_found)
 
-    def _in(self, text: str, *, by_shape_only: bool = False) -> Iterator[Found]:
+    def _hidden(self, seen: Letters) -> dict[bytes, list[Found]]:
+        """What runs of base64 say when they are opened, as far as it is to be masked."""
+        hidden: dict[bytes, list[Found]] = {}
+        for run in filter(redaction_views.is_long, seen.different):
+            for plain in redaction_views.opened(run):
+                if found := list(self._in(Letters(plain), by_shape_only=True)):
+                    hidden.setdefault(run, []).extend(found)
+        return hidden
+
+    def _in_view(self, view: redaction_views.View) -> Iterator[Found]:
+        """What stands in `view`; that which stands in lines as they were before may be left out."""
+        seen = Letters(view.text)
+        if not view.is_sparse:
+            yield from self._in(seen)
+            return
+        yield from self._of_rules(self._over_lines, seen)
+        lines = view.changed()
+        begins = [0, *accumulate(end - start + len(_APART) for start, end in lines)]
+        parts = _APART.join([view.text[start:end] for start, end in lines])
+        for each in self._of_rules(self._by_line, Letters(parts)):
+            number = bisect_right(begins, each.start) - 1
+            far = lines[number][0] - begins[number]
+            yield each._replace(start=each.start + far, end=each.end + far)
+        yield from self._of_names(seen)
+
+    def _in(self, seen: Letters, *, by_shape_only: bool = False) -> Iterator[Found]:
         # Digits in the noise of a decoded picture are nobody's.
-        numbers = [] if by_shape_only else list(_numbers(text))
-        for rule in self.rules.rules:
-            if rule.hints and not any(hint in text for hint in rule.hints):
-                continue
-            if self._between is not None and len(text) > SHORT:
+        yield from self._of_rules(self._shapes if by_shape_only else self.rules.rules, seen)
+        yield from self._of_names(seen)
+
+    def _of_rules(self, rules: Iterable[Rule], seen: Letters) -> Iterator[Found]:
+        length = len(seen.text)
+        for number, rule in enumerate(rules):
+            if self._between is not None and length > (LONG if number else SHORT):
                 self._between()
-            for match in _matches(rule, text, numbers):
+            for match in matches(rule, seen):
                 group = match.lastindex or 0
                 value = match[group]
                 if value and (rule.check is None or rule.check(value)):
                     yield Found(match.start(group), match.end(group), rule.name, value)
-        if self._cores:
-            yield from self._by_name(text)
 
-    def _by_name(self, text: str) -> Iterator[Found]:
-        """Values behind names. The words that such names have in common are looked for first, as
-        bytes, of which each stands for one letter: that is ten times faster than any pattern."""
-        letters = text.encode("latin-1", "replace").lower()
-        done = 0
-        for place in sorted({at for core in self._cores for at in _places(letters, core)}):
-            if place < done:
-                continue
-            begin = max(0, place - LONGEST_NAME)
-            match = next(
-                (
-                    m
-                    for m in _NAME.finditer(text, begin, place + 2 * LONGEST_NAME)
-                    if m.end() > place
-                ),
-                None,
-            )
-            kind = self.kind_of_name(match[1]) if match and match.start() <= place else ""
-            if match is None or not kind or match.start() < done:
-                continue
-            # What may be no secret at all is looked at so far only: the next name begins inside it.
-            most = match.end() + LONGEST_MAYBE if kind == "maybe" else len(text)
-            if (value := _VALUE.match(text, match.end(), most)) is None:
-                continue
-            group = value.lastindex or 0
-            said = value[group]
-            if said.startswith("[redacted:") or said in ("null", "true", "false", "None"):
-                continue
-            if kind == "maybe" and not _looks_secret(said):
-                continue
-            done = value.end(group)
-            yield Found(value.start(group), done, "field" if kind == "field" else NAMED, said)
-
-    def _kind_of_name(self, name: str) -> str:
-        if name.lower() in self.rules.fields:
-            return "field"
-        if self._named is not None and self._named.fullmatch(name):
-            return "secret"
-        return "maybe" if self._maybe is not None and self._maybe.fullmatch(name) else ""
+    def _of_names(self, seen: Letters) -> Iterator[Found]:
+        for found in self._names.found(seen):
+            yield Found(*found)
 
     # --- headers and addresses --------------------------------------------------------------------
     def headers(self, headers: Iterable[tuple[str, str]]) -> tuple[list[list[str]], Counter[str]]:
@@ -212,10 +183,9 @@ class Redactor:
         whole = 0
         for given, value in headers:
             name = given.lower()
-            own = name in self.rules.headers
-            secret = own or (_SECRET_HEADER.fullmatch(name) and name not in _NO_SECRET_HEADER)
+            secret = name in self.rules.headers or _is_secret(name)
             kept.append([name, self.mask("header", _credential(value)) if secret else ""])
-            whole += bool(secret)
+            whole += secret
             values += ("" if secret else value, _BETWEEN)
         masked, counted = self.parts(values)  # all at once: there are many, and each is short
         for pair, value in zip(kept, masked[::2], strict=True):
@@ -239,42 +209,9 @@ class Redactor:
         return f"{masked}?{kept}", +(counted + more)
 
 
-def _numbers(text: str) -> Iterator[tuple[int, int]]:
-    """Where a number may stand that is long enough, with what may belong to it."""
-    for found in NUMBER.finditer(text):
-        if sum(map(str.isdigit, found[0])) >= FEWEST_DIGITS:
-            yield max(0, found.start() - 4), found.end() + 40
-
-
-def _matches(rule: Rule, text: str, numbers: Sequence[tuple[int, int]]) -> Iterator[re.Match[str]]:
-    if rule.of_digits:
-        for begin, end in numbers:
-            yield from rule.pattern.finditer(text, begin, end)
-        return
-    if not any(rule.around) or text.count(rule.hints[0]) * OFTEN > len(text):
-        yield from rule.pattern.finditer(text)
-        return
-    before, behind = rule.around
-    done = 0
-    at = text.find(rule.hints[0])
-    while at >= 0:
-        match = rule.pattern.search(text, max(done, at - before), at + behind)
-        if match is not None and match.start() <= at:
-            done = match.end()
-            yield match
-        at = text.find(rule.hints[0], max(at + 1, done))
-
-
-def _places(text: bytes, word: bytes) -> Iterator[int]:
-    at = text.find(word)
-    while at >= 0:
-        yield at
-        at = text.find(word, at + len(word))
-
-
-def _looks_secret(value: str) -> bool:
-    """A long word with digits in it, unlike what `token` and `key` name in texts."""
-    return len(value) >= 16 and bool(_DIGIT.search(value)) and not _SPACE.search(value)
+@lru_cache(maxsize=512)
+def _is_secret(header: str) -> bool:
+    return header not in _NO_SECRET_HEADER and _SECRET_HEADER.fullmatch(header) is not None
 
 
 def _credential(value: str) -> str:

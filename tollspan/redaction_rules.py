@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ __all__ = [
     "MAYBE_SECRET_NAMES",
     "NAMED",
     "NAME_CORES",
-    "NUMBER",
     "SECRET_NAMES",
     "Rule",
     "Rules",
@@ -49,10 +48,28 @@ class Rule:
     hints: tuple[str, ...] = ()
     check: Callable[[str], bool] | None = None
     of_digits: bool = False
-    """Tried only where a `NUMBER` of nine digits or more stands."""
-    around: tuple[int, int] = (0, 0)
-    """How far before its one hint a match begins at most, and how far behind it ends: the pattern is
-    tried there only."""
+    """Matches digits, and blanks and signs between them: nine digits or more."""
+    coded: bool = False
+    """Its hints stand in runs of `redaction_letters.LONG` coded letters, if it matches."""
+    by_line: bool = True
+    """No match goes over more than `redaction_views.LINES` line ends; none depends on more."""
+    needs: bytes = b""
+    """A letter that each text with a match has, besides: one is found a hundred times faster."""
+    any_case: bool = False
+    """Hints are in lower case, and stand for any."""
+    begins: tuple[int, ...] = ()
+    """How far behind the begin of a hint a match may begin, where these are few; ascending."""
+    lead: re.Pattern[str] | None = None
+    """Else what stands between the begin of a match and its hint: letters of one class, all of those
+    that stand there. It is matched backwards."""
+    places: tuple[bytes, ...] = field(init=False)
+    """`hints`, as `redaction_letters` has letters."""
+
+    def __post_init__(self) -> None:
+        if self.hints and not (self.of_digits or self.begins or self.lead):
+            raise ValueError(f"{self.name}: say where matches begin, or give no hints")
+        places = tuple(hint.encode("latin-1", "replace") for hint in self.hints)
+        object.__setattr__(self, "places", places)
 
 
 def _luhn(text: str) -> bool:
@@ -69,19 +86,8 @@ def _is_credential(text: str) -> bool:
     return len(text) > 24 or any(each.isdigit() for each in text)
 
 
-def _rule(
-    name: str,
-    pattern: str,
-    *hints: str,
-    check: Callable[[str], bool] | None = None,
-    of_digits: bool = False,
-    around: tuple[int, int] = (0, 0),
-) -> Rule:
-    return Rule(name, re.compile(pattern), hints, check, of_digits, around)
-
-
-NUMBER = re.compile(r"\d[\d ().+/-]{6,30}\d")
-"""What every card and phone number is."""
+def _rule(name: str, pattern: str, *hints: str, **more: Any) -> Rule:
+    return Rule(name, re.compile(pattern), hints, **more)
 
 
 _ALONE = r"(?<![A-Za-z0-9])"
@@ -93,36 +99,60 @@ BUILT_IN: tuple[Rule, ...] = (
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
         r"(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}-----|\Z)",
         "-----BEGIN",
+        begins=(0,),
+        by_line=False,
     ),
-    _rule("jwt", _ALONE + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?", "eyJ"),
+    _rule(
+        "jwt",
+        _ALONE + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?",
+        "eyJ",
+        coded=True,
+        begins=(0,),
+    ),
     _rule(
         "bearer",
-        _ALONE + r"(?i:bearer|basic)\s{1,4}([A-Za-z0-9._~+/=-]{8,})",
-        *("earer", "EARER", "asic", "ASIC"),
+        _ALONE + r"(?ai:bearer|basic)\s{1,4}([A-Za-z0-9._~+/=-]{8,})",
+        *("bearer", "basic"),
         check=_is_credential,
+        any_case=True,
+        begins=(0,),
     ),
-    _rule("api_key", _ALONE + r"(?:sk|pk|rk|csk)[-_][A-Za-z0-9_-]{8,}", *("k-", "k_")),
+    _rule(
+        "api_key",
+        _ALONE + r"(?:sk|pk|rk|csk)[-_][A-Za-z0-9_-]{8,}",
+        *("k-", "k_"),
+        coded=True,
+        begins=(-2, -1),
+    ),
     _rule(
         "api_key",
         _ALONE + r"(?:xai-|pplx-|tgp_|glpat-|gsk_|hf_|r8_|npm_|nvapi-|fw_|lsv2_|dapi)"
         r"[A-Za-z0-9_-]{16,}",
         *("xai-", "pplx-", "tgp_", "glpat-", "gsk_", "hf_", "r8_", "npm_", "nvapi-", "fw_"),
         *("lsv2_", "dapi"),
+        coded=True,
+        begins=(0,),
     ),
-    _rule("api_key", r"xox[abeoprs]-[A-Za-z0-9-]{10,}", "xox"),
-    _rule("google_key", r"AIza[0-9A-Za-z_-]{30,}", "AIza"),
-    _rule("google_key", r"ya29\.[0-9A-Za-z_.-]{20,}", "ya29."),
-    _rule("aws_key", r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{12,}", *("AKIA", "ASIA", "ABIA", "ACCA")),
-    _rule("aws_key", r"ABSK[A-Za-z0-9+/=]{20,}", "ABSK"),
-    _rule("github_token", r"gh[opsur]_[A-Za-z0-9_]{20,}", "gh"),
-    _rule("github_token", r"github_pat_[A-Za-z0-9_]{20,}", "github_pat_"),
-    _rule("userinfo", r"(?<=://)[^\s/@?#\"'<>]{1,512}(?=@)", "://"),
+    _rule("api_key", r"xox[abeoprs]-[A-Za-z0-9-]{10,}", "xox", coded=True, begins=(0,)),
+    _rule("google_key", r"AIza[0-9A-Za-z_-]{30,}", "AIza", coded=True, begins=(0,)),
+    _rule("google_key", r"ya29\.[0-9A-Za-z_.-]{20,}", "ya29.", begins=(0,)),
+    _rule(
+        "aws_key",
+        r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{12,}",
+        *("AKIA", "ASIA", "ABIA", "ACCA"),
+        coded=True,
+        begins=(0,),
+    ),
+    _rule("aws_key", r"ABSK[A-Za-z0-9+/=]{20,}", "ABSK", begins=(0,)),
+    _rule("github_token", r"gh[opsur]_[A-Za-z0-9_]{20,}", "gh", coded=True, begins=(0,)),
+    _rule("github_token", r"github_pat_[A-Za-z0-9_]{20,}", "github_pat_", coded=True, begins=(0,)),
+    _rule("userinfo", r"(?<=://)[^\s/@?#\"'<>]{1,512}(?=@)", "://", needs=b"@", begins=(3,)),
     _rule(
         "email",
         r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,8}"
         r"[A-Za-z]{2,24}(?![A-Za-z0-9])",
         "@",
-        around=(64, 600),
+        lead=re.compile(r"[A-Za-z0-9._%+-]*"),
     ),
     _rule(
         "card",
@@ -222,7 +252,7 @@ def read(path: str | Path) -> Rules:
 
 def _own(told: dict[str, Any], where: str) -> Iterator[Rule]:
     for word in _texts(told, "words", where):
-        yield Rule("word", re.compile(re.escape(word)), (word,))
+        yield Rule("word", re.compile(re.escape(word)), (word,), begins=(0,), by_line=False)
     listed = told.get("rule", [])
     if not isinstance(listed, list) or len(listed) > MOST_RULES:
         raise ConfigError(f"{where}: rule: write [[rule]] tables, {MOST_RULES} at most")
@@ -235,7 +265,7 @@ def _own(told: dict[str, Any], where: str) -> Iterator[Rule]:
             raise ConfigError(f"{at}.name={name!r}: write lower-case letters, digits and _")
         if not isinstance(pattern, str):
             raise ConfigError(f"{at}.pattern={pattern!r}: write a regular expression")
-        yield Rule(name, bounded(pattern, f"{at}.pattern"))
+        yield Rule(name, bounded(pattern, f"{at}.pattern"), by_line=False)
 
 
 def _texts(told: dict[str, Any], name: str, where: str) -> Sequence[str]:

@@ -7,13 +7,15 @@ original stand behind each of its own.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import product
 
-__all__ = ["View", "opened", "runs", "views"]
+from .redaction_letters import Letters
+
+__all__ = ["View", "is_long", "opened", "runs", "views"]
 
 MOST_LEVELS = 3
 """JSON in a string of JSON in a string of JSON."""
@@ -22,58 +24,97 @@ SHORTEST_CODED, LONGEST_SHIFTED, SHORTEST_TEXT = 16, 16 * 1024, 24
 """Characters of base64 that are looked into, up to how many its beginning is searched for, and bytes
 that are text before what they say is looked at."""
 
+LINES, SPARSE = 5, 300
+"""Lines that are looked at around what was decoded, in a text of so many letters for each."""
+
+FEW = 200
+"""Escapes that are decoded faster one by one."""
+
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PERCENT = re.compile(r"%[0-7][0-9a-fA-F]")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-_CODED = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_CODED)  # noqa: UP031
+_OFTEN = (("\\n", "\n"), ('\\"', '"'), ("\\t", "\t"))
+"""Escapes that whole texts are full of."""
 
 
 class View:
-    """A decoded text, and where its characters came from."""
+    """`read` with what `escape` finds decoded, and where its characters came from."""
 
-    __slots__ = ("_at", "_from", "_outer", "text")
+    __slots__ = ("_at", "_escapes", "_from", "_outer", "_shorter", "is_sparse", "text")
 
     def __init__(
-        self, text: str, at: list[int], origin: list[int], outer: View | None = None
+        self, text: str, read: str, escape: re.Pattern[str], outer: View | None = None
     ) -> None:
         self.text = text
-        self._at = at
-        """Places in `text` from which characters stand one for one, ascending, the first one 0."""
-        self._from = origin
-        """Where those places are in the text that was decoded."""
         self._outer = outer
+        self._escapes = escape.finditer(read)
+        self._shorter = 0
+        self.is_sparse = (len(read) - len(text)) * SPARSE < len(text)
+        """Few letters of many were decoded."""
+        self._at = [0]
+        """Places in `text` from which characters stand one for one, ascending; as far as they were
+        looked for: in most texts that is nowhere."""
+        self._from = [0]
+        """Where those places are in the text that was decoded."""
 
     def origin(self, place: int) -> int:
         """Where the character at `place` begins in the original; its length for the end."""
+        if place >= self._at[-1]:
+            self._look_as_far_as(place)
         known = bisect_right(self._at, place) - 1
         found = self._from[known] + place - self._at[known]
         return found if self._outer is None else self._outer.origin(found)
 
+    def changed(self) -> list[tuple[int, int]]:
+        """The lines of `text` in which something was decoded, with some around them: what stands in
+        the others was read before, as it is. Starts and ends, in order."""
+        self._look_as_far_as(len(self.text))
+        found: list[tuple[int, int]] = []
+        for at in self._at[1::2]:
+            start, end = at, at + 1
+            for _ in range(LINES + 1):
+                start = self.text.rfind("\n", 0, max(0, start)) if start > 0 else start
+                end = self.text.find("\n", end + 1) if end >= 0 else end
+            start, end = max(0, start), len(self.text) if end < 0 else end
+            if found and start <= found[-1][1]:
+                found[-1] = found[-1][0], max(end, found[-1][1])
+            else:
+                found.append((start, end))
+        return found
 
-def _decoded(text: str, escape: re.Pattern[str], outer: View | None) -> View | None:
-    """`text` with what `escape` finds decoded; None where there is nothing."""
-    made: list[str] = []
-    at, origin = [0], [0]
-    length = before = 0
-    for found in escape.finditer(text):
-        start, end = found.span()
-        written = found[0]
-        if written[0] == "%":
-            letter = chr(int(written[1:], 16))
-        elif written[1] == "u" and len(written) == 6:
-            letter = chr(int(written[-4:], 16))
-        else:
-            letter = _SHORT.get(written[1], written[1])
-        made += (text[before:start], letter)
-        length += start - before
-        at += (length, length + 1)
-        origin += (start, end)
-        length += 1
-        before = end
-    if not made:
-        return None
-    made.append(text[before:])
-    return View("".join(made), at, origin, outer)
+    def _look_as_far_as(self, place: int) -> None:
+        for found in self._escapes:
+            start, end = found.span()
+            at = start - self._shorter
+            self._at += (at, at + 1)
+            self._from += (start, end)
+            self._shorter += end - start - 1
+            if at > place:
+                return
+
+
+def _meant(escape: re.Match[str]) -> str:
+    """The letter that an escape stands for."""
+    written = escape[0]
+    if written[0] == "%":
+        return chr(int(written[1:], 16))
+    if written[1] == "u" and len(written) == 6:
+        return chr(int(written[-4:], 16))
+    return _SHORT.get(written[1], written[1])
+
+
+def _unescaped(text: str) -> str:
+    """`text` with each `_ESCAPE` decoded. What comes often is replaced at the speed of C: a backslash
+    that is left when pairs of them are out of the way begins an escape."""
+    if text.count("\\") < FEW:
+        return _ESCAPE.sub(_meant, text)
+    parts = text.split("\\\\")
+    for number, part in enumerate(parts):
+        if "\\" in part:
+            for written, meant in _OFTEN:
+                part = part.replace(written, meant)
+            parts[number] = _ESCAPE.sub(_meant, part) if "\\" in part else part
+    return "\\".join(parts)
 
 
 def views(text: str) -> Iterator[View]:
@@ -83,37 +124,83 @@ def views(text: str) -> Iterator[View]:
     for _ in range(MOST_LEVELS):
         if "\\" not in read:
             break
-        found = _decoded(read, _ESCAPE, found)
-        if found is None:
+        plain = _unescaped(read)
+        if len(plain) == len(read):  # each escape is longer than what it stands for
             break
+        found = View(plain, read, _ESCAPE, found)
         yield found
-        read = found.text
-    if "%" in text and (plain := _decoded(text, _PERCENT, None)) is not None:
-        yield plain
+        read = plain
+    if "%" in text and len(plain := _PERCENT.sub(_meant, text)) < len(text):
+        yield View(plain, text, _PERCENT)
 
 
-def runs(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and letters of what may be base64 in `text`."""
-    for found in _CODED.finditer(text):
-        yield found.start(), found.end(), found[0]
+def runs(seen: Letters) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end (with the signs that fill it up) and letters of what may be base64."""
+    for start, end in seen.coded:
+        filled = end
+        while filled < end + 2 and seen.plain.startswith(b"=", filled):
+            filled += 1
+        yield start, filled, seen.plain[start:end]
 
 
-def opened(run: str) -> Iterator[str]:
+# --- base64 ---------------------------------------------------------------------------------------
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def _begins_text(first: int, second: int) -> bool:
+    """Whether 12 bits of base64 can begin a text in UTF-8."""
+    byte, next_bits = (
+        first << 2 | second >> 4,
+        (second & 15) >> 2,
+    )  # of the next byte: its first two
+    if byte < 0x80:
+        return next_bits != 2
+    return 0xC2 <= byte <= 0xF4 and next_bits == 2
+
+
+_BEGINNINGS = frozenset(
+    bytes((_LETTERS[first], _LETTERS[second]))
+    for first, second in product(range(64), repeat=2)
+    if _begins_text(first, second)
+)
+_UTF_8 = re.compile(
+    rb"(?:[\x00-\x7f]++|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
+    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}"
+    rb"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*+"
+)
+_HEAD = 36
+"""Letters of base64 that say `SHORTEST_TEXT` bytes and the rest of a letter that they cut."""
+
+
+def is_long(run: bytes) -> bool:
+    """Whether `run` is looked into."""
+    return len(run) >= SHORTEST_CODED
+
+
+def opened(run: bytes) -> Iterator[str]:
     """What `run` says when it is decoded, if that is a text.
 
     It may begin with characters that are not part of it (`file/` before), so that short ones are
     decoded at each of four beginnings.
     """
-    run = run.rstrip("=").replace("-", "+").replace("_", "/")
+    run = run.replace(b"-", b"+").replace(b"_", b"/")
     for shift in range(4) if len(run) <= LONGEST_SHIFTED else range(1):
-        part = run[shift:]
-        part = part[: len(part) - (len(part) % 4 == 1)]
-        try:
-            plain = base64.b64decode(part + "=" * (-len(part) % 4))
-        except (binascii.Error, ValueError):
+        if run[shift : shift + 2] not in _BEGINNINGS:
             continue
+        length = len(run) - shift
+        length -= length % 4 == 1
+        enough = min(SHORTEST_TEXT, length * 3 // 4 - 3)
+        head = _UTF_8.match(_bytes(run[shift : shift + min(length, _HEAD)]))
+        if head is None or head.end() < enough:
+            continue
+        plain = _bytes(run[shift : shift + length])
         try:
             yield plain.decode()
         except UnicodeDecodeError as error:
-            if error.start >= min(SHORTEST_TEXT, len(plain) - 3):  # a text, and then something else
+            if error.start >= enough:  # a text, and then something else
                 yield plain.decode("latin-1")
+
+
+def _bytes(coded: bytes) -> bytes:
+    return a2b_base64(coded + b"=" * (-len(coded) % 4))
