@@ -182,7 +182,11 @@ class Across:
         proofs: dict[str, Proof] = {}
         for owner, requests in served.items():
             span = trace.spans[owner].span
-            receipts = [hop.span.attributes for hop in hops.get(owner, ()) if hop.span is not None]
+            receipts = [
+                hop.span.attributes
+                for hop in hops.get(owner, ())
+                if hop.span is not None and hop.part == Part.HOP
+            ]
             if span is not None and (found := proof(span.attributes, receipts, requests)):
                 proofs[owner] = found
         return proofs

@@ -75,11 +75,14 @@ def made(
     if ours and said_restated:
         # What it restates stands in its row, which nobody sums, to be compared with the owner's.
         attributes = {**restated_usage(attributes), **attributes}
-    hops = _observed(hop_spans) or [Hop(index, each) for index, each in enumerate(known.hops)]
+    observed = [each for each in hop_spans if each.part == Part.HOP]
+    hops = _observed(observed) or [Hop(index, each) for index, each in enumerate(known.hops)]
     if not hops and attributes.get(semconv.HOP_COUNT) in (None, 1):
         hops = [Hop(0, _model_of(attributes))]
     if proven is not None:
         attributes = _proven(attributes, hops, proven)
+    if len(observed) < len(hop_spans):
+        _note_redaction(hops, hop_spans)
     return Call(
         call_id=call_id(span.trace_id, span.span_id, span.start_ns),
         span=span,
@@ -106,6 +109,20 @@ def _proven(attributes: Mapping[str, Any], hops: Sequence[Hop], proven: Proof) -
         if hop.attributes.get(semconv.HOP_NAME) in proven.gateways:
             hop.attributes = {**hop.attributes, semconv.HOP_EVIDENCE: "observed"}
     return found
+
+
+REDACTION = ("leaked", "unknown", "proved")
+"""What `tollspan wire prove` tells of an exchange; of several about one call the first of these stands."""
+
+
+def _note_redaction(hops: Sequence[Hop], proofs: Iterable[Known]) -> None:
+    """What was proved of a call's redaction stands on its first hop that is no model."""
+    told = {each.span.attributes.get(semconv.HOP_REDACTION) for each in proofs if each.span}
+    state = next((each for each in REDACTION if each in told), None)
+    for hop in hops:
+        if state is not None and hop.attributes.get(semconv.HOP_ROLE) not in (None, "", "model"):
+            hop.attributes = {**hop.attributes, semconv.HOP_REDACTION: state}
+            return
 
 
 def _observed(hop_spans: Sequence[Known]) -> list[Hop]:

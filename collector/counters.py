@@ -60,6 +60,11 @@ COUNTERS = {
         "kind",
         ("first", "corrected", "mended", "rejected"),
     ),
+    "told_records": Counter(
+        "Records and events that came to /v1/ingest",
+        "outcome",
+        ("accepted", "duplicates", "ignored", "rejected"),
+    ),
     "released_traces": Counter("Traces that are held no more", "reason", ("window", "memory")),
     "downstream_failures": Counter(
         "Requests that the collector behind did not take", "signal", SIGNALS

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tollspan import semconv
 
+from . import told_interactive, told_litellm, told_otoroshi
 from .clickhouse import MOST_SPANS, AskedLedger, ClickHouse
 from .foreign import normalised, settled
 from .forward import Forwarder
@@ -31,6 +33,14 @@ MOST_TRACES = 10_000
 
 AT_ONCE = 100
 """Traces that are folded together."""
+
+TOLD_SCOPES = (
+    semconv.TOLD_SCOPE,
+    told_interactive.SOURCE,
+    told_litellm.SCOPE,
+    told_otoroshi.SOURCE,
+)
+"""Of calls that came as records and events."""
 
 TORN = """
 SELECT trace_id FROM llm_calls FINAL
@@ -67,10 +77,38 @@ LIMIT {most:UInt32}
 """
 """Hops that came to a stage which did not have their call."""
 
-VERSIONS = """
-SELECT call_id, max(version) AS version FROM llm_calls
-WHERE trace_id IN {traces:Array(String)}
-GROUP BY call_id
+APART = """
+WITH told AS (
+    SELECT trace_id, arrayJoin([
+               concat('external ', attributes['tollspan.request_id']),
+               concat('request ', attributes['gen_ai.gateway.request.id']),
+               concat('answer ', attributes['gen_ai.response.id']),
+               concat('session ', attributes['gen_ai.conversation.id'])]) AS key
+    FROM spans
+    WHERE trace_id IN (
+        SELECT trace_id FROM llm_calls
+        WHERE told_at >= now('UTC') - toIntervalMinute({minutes:UInt32})
+          AND scope IN {scopes:Array(String)}
+        GROUP BY call_id, trace_id
+        HAVING argMax(role, version) = 'owner'
+           AND NOT match(argMax(told_by, version), '/(mend|deferred)$')
+    ) AND mapContains(attributes, 'tollspan.told_from')
+)
+SELECT DISTINCT trace_id FROM told
+WHERE key IN (
+    SELECT key FROM span_links WHERE key IN (SELECT key FROM told)
+    GROUP BY key HAVING uniqExact(trace_id) > 1
+)
+LIMIT {most:UInt32}
+"""
+"""Records and events that own their money though another trace has their key: the span that they tell
+again came to another stage."""
+
+CALLS = """
+SELECT call_id, trace_id, span_id, max(version) AS newest,
+       argMax(role, llm_calls.version) AS standing
+FROM llm_calls WHERE trace_id IN {traces:Array(String)}
+GROUP BY call_id, trace_id, span_id
 """
 
 SPAN_RANK = 1 << 24
@@ -119,15 +157,21 @@ class Mend:
                 traces are found by the next mend.
         """
         done = Mended()
-        asked = {"minutes": self._minutes, "most": MOST_TRACES, "hop": semconv.HOP_ROLE}
+        asked = {
+            "minutes": self._minutes,
+            "most": MOST_TRACES,
+            "hop": semconv.HOP_ROLE,
+            "scopes": TOLD_SCOPES,
+        }
         found = dict.fromkeys(suspects)
-        for sql in (TORN, UNTOLD, LOST_HOPS):
+        for sql in (TORN, UNTOLD, LOST_HOPS, APART):
             found |= dict.fromkeys(row["trace_id"] for row in self._clickhouse.rows(sql, asked))
         for some in _in_parts(list(found)):
             for fold, calls in self._folded(some):
-                there = self._versions(calls)
+                rows = self._rows(calls)
+                there = {row["call_id"]: int(row["newest"]) for row in rows}
                 _raise(calls, fold, there)
-                done.records += self._tell(calls, there)
+                done.records += self._tell([*calls, *self._replaced(calls, rows)], there)
                 done.traces += len({call.span.trace_id for call in calls})
         return done
 
@@ -145,13 +189,31 @@ class Mend:
         fold = Stage(settled, normalised, recall, self._ledger.linked, remembered_spans=2**62)
         yield fold, fold.take(list(first.values()))
 
-    def _versions(self, calls: Sequence[Call]) -> dict[str, int]:
-        """Versions that the ledger has of calls of the same traces, by call id."""
-        return {
-            row["call_id"]: int(row["version"])
+    def _rows(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        """What the ledger has of calls of the same traces."""
+        return [
+            row
             for some in _in_parts(sorted({call.span.trace_id for call in calls}))
-            for row in self._clickhouse.rows(VERSIONS, {"traces": some})
-        }
+            for row in self._clickhouse.rows(CALLS, {"traces": some})
+        ]
+
+    def _replaced(self, calls: Sequence[Call], rows: Iterable[Mapping[str, Any]]) -> Iterator[Call]:
+        """Rows of a copy of a span that stands no more, as the one of `calls` began at another time:
+        two stages were each told of it, and neither knew of the other's."""
+        by_span = {(call.span.trace_id, call.span.span_id): call for call in calls}
+        told = {call.call_id for call in calls}
+        old = [
+            (row, by_span[row["trace_id"], row["span_id"]])
+            for row in rows
+            if row["standing"] != "gone"
+            and row["call_id"] not in told
+            and (row["trace_id"], row["span_id"]) in by_span
+        ]
+        hops = self._ledger.hops([call.span.trace_id for _, call in old]) if old else {}
+        for row, call in old:
+            key, version = row["call_id"], max(int(row["newest"]), call.version) + 1
+            span = replace(call.span, start_ns=int(key[:16], 16))
+            yield Call(key, span, {}, "gone", "", [], version, hops_gone=hops.get(key, ()))
 
     def _tell(self, calls: Sequence[Call], there: Container[str]) -> int:
         """Send the records on; how many they were."""

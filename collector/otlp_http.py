@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from math import ceil
 from typing import Protocol
@@ -32,14 +32,17 @@ class _Take(Protocol):
     def __call__(self, body: bytes, *, is_json: bool = False) -> Future[bytes]: ...
 
 
-def http_receiver(intake: Intake) -> Starlette:
-    """The application that takes `/v1/traces`, `/v1/metrics` and `/v1/logs`."""
+def http_receiver(intake: Intake, more: Sequence[Route] = ()) -> Starlette:
+    """The application that takes `/v1/traces`, `/v1/metrics` and `/v1/logs`; and `more`."""
     room = Room(READ_AT_ONCE_BYTES)
     taking = {"traces": intake.traces, "metrics": intake.metrics, "logs": intake.logs}
     return Starlette(
         routes=[
-            Route(f"/v1/{signal}", _endpoint(take, room), methods=["POST"])
-            for signal, take in taking.items()
+            *(
+                Route(f"/v1/{signal}", _endpoint(take, room), methods=["POST"])
+                for signal, take in taking.items()
+            ),
+            *more,
         ]
     )
 

@@ -53,6 +53,8 @@ class Part:
     ATTEMPT = "attempt"
     HOP = "hop"
     EVIDENCE = "evidence"
+    PROOF = "proof"
+    """Of what `tollspan wire prove` found about a hop of the call above it."""
     OTHER = ""
 
 
@@ -88,6 +90,8 @@ def part_of(span: Span, normalised: Mapping[str, Any] | None) -> str:
         return Part.HOP
     if attributes.get(semconv.COST_ROLE) in (OWNER, RESTATED):
         return Part.OURS
+    if semconv.HOP_REDACTION in attributes:
+        return Part.PROOF
     if semconv.ATTEMPT in attributes or (
         span.kind == "client" and semconv.HTTP_METHOD in attributes and not normalised
     ):

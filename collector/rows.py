@@ -22,6 +22,7 @@ from .values import count, flag, mapped, money, number, plain, text, texts, time
 __all__ = ["call_row", "hop_rows", "span_of", "span_row"]
 
 COUNTS = {
+    "server_port": (semconv.SERVER_PORT, 2**16),
     "hop_count": (semconv.HOP_COUNT, 2**16),
     "input_tokens": (semconv.INPUT_TOKENS, 2**53),
     "output_tokens": (semconv.OUTPUT_TOKENS, 2**53),
@@ -90,6 +91,7 @@ OF_HOP = {
     "evidence": semconv.HOP_EVIDENCE,
     "gateway": semconv.GATEWAY_NAME,
     "gateway_version": semconv.GATEWAY_VERSION,
+    "redaction": semconv.HOP_REDACTION,
 }
 
 

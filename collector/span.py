@@ -112,8 +112,12 @@ def version_of(span: Span, attributes: Sequence[bytes]) -> int:
     """`Span.version`, from attributes as they travel.
 
     Behind what is told (2: who owns the cost) stand a CRC of the span's bytes from its parent to its
-    attributes, as every encoder writes them, and how many there are.
+    attributes, as every encoder writes them, and how many there are. A span that was made from a record
+    says itself which of two stands: a record that came again without a time is still the same.
     """
+    stated = span.attributes.get(semconv.TOLD_VERSION)
+    if type(stated) is int and semconv.TOLD_FROM in span.attributes:
+        return 1 << 56 | stated & _TOLD_BITS
     told = 2 if semconv.COST_ROLE in span.attributes else 1
     name = span.name.encode("utf-8", "replace")
     parts = [
@@ -134,6 +138,7 @@ def version(told: int, content: bytes | memoryview) -> int:
 
 
 _TIMES, _ALL_BITS = Struct("<BQBQ"), 2**64 - 1
+_TOLD_BITS = 2**56 - 1
 
 
 def fault(span: Span) -> str:

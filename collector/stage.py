@@ -326,13 +326,14 @@ def _evidence(version: int) -> int:
 
 
 def _below(trace: Trace) -> tuple[dict[str, list[Known]], dict[str, list[Known]]]:
-    """Attempts and hops by the id of the call they belong to, each in its order."""
+    """Attempts, and hops with what was proved of them, by the id of the call they belong to, each in
+    its order."""
     attempts: dict[str, list[Known]] = {}
     hops: dict[str, list[Known]] = {}
     for known in trace.spans.values():
         if known.part == Part.ATTEMPT:
             attempts.setdefault(known.parent_id, []).append(known)
-        elif known.part == Part.HOP:
+        elif known.part in (Part.HOP, Part.PROOF):
             hops.setdefault(known.parent_id, []).append(known)
     for group in (*attempts.values(), *hops.values()):
         group.sort(key=lambda known: (known.span.start_ns if known.span else 0, known.version))

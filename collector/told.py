@@ -146,7 +146,9 @@ def told(
     )
     content = repr((sorted(said.items()), sorted(span.resource.items()), start_ns, took_ns))
     digest = blake2b(content.encode("utf-8", "replace"), digest_size=_HASH_BYTES).digest()
-    span.stored_version = _OTHERS | revision << _REVISION_BITS | int.from_bytes(digest)
+    # As an attribute it comes along wherever the span goes: see `span.version_of`.
+    said[semconv.TOLD_VERSION] = revision << _REVISION_BITS | int.from_bytes(digest)
+    span.stored_version = _OTHERS | said[semconv.TOLD_VERSION]
     return Told(span, took_ns, identity)
 
 

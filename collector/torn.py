@@ -16,7 +16,7 @@ def has_lost_its_call(trace: Trace) -> bool:
     return any(
         known.span is not None
         and known.parent_id not in trace.spans
-        and (known.part == Part.HOP or semconv.ATTEMPT in known.span.attributes)
+        and (known.part in (Part.HOP, Part.PROOF) or semconv.ATTEMPT in known.span.attributes)
         for known in trace.spans.values()
     )
 

@@ -1,4 +1,5 @@
-"""`tollspan import`: records and gateways' events from files into the ledger of a running `tollspan up`."""
+"""`tollspan import`: records and gateways' events from files into the ledger of a running `tollspan up`,
+or through a `tollspan stage`."""
 
 from __future__ import annotations
 

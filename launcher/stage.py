@@ -25,7 +25,8 @@ __all__ = ["DESCRIPTION", "EPILOG", "add_options", "stage"]
 DESCRIPTION = (
     "Take OTLP from a collector, put price and path on the spans of LLM calls, send them on to the "
     "collector behind, and tell it of each call as a log record for the ledger. A request is "
-    "answered once the collector behind has acknowledged both. Run any number, each with its own "
+    "answered once the collector behind has acknowledged both. Records of calls and gateways' events "
+    "are taken, too (POST /v1/ingest, on the port of OTLP/HTTP). Run any number, each with its own "
     "ports, behind a collector's load_balancing exporter."
 )
 EPILOG = (

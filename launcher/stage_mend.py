@@ -14,7 +14,7 @@ from tollspan.collector.receiver import Refusal
 from tollspan.config import Settings
 from tollspan.guard import quietly
 
-__all__ = ["Mending", "mend_of"]
+__all__ = ["Mending", "clickhouse_of", "mend_of"]
 
 _logger = logging.getLogger("tollspan")
 
@@ -29,15 +29,23 @@ def mend_of(settings: Settings, forwarder: Forwarder, told_by: str) -> Mend:
     Raises:
         BadDestination: there is no ClickHouse to ask.
     """
-    clickhouse = ClickHouse(
-        settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password
-    )
     return Mend(
-        clickhouse,
+        clickhouse_of(settings),
         forwarder,
         told_by,
         minutes=settings.mend_minutes,
         timeout_s=settings.forward_timeout_s,
+    )
+
+
+def clickhouse_of(settings: Settings) -> ClickHouse:
+    """The server that `settings` name.
+
+    Raises:
+        BadDestination: they name none.
+    """
+    return ClickHouse(
+        settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password
     )
 
 

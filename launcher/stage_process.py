@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from tollspan.collector import ingest_http
 from tollspan.collector.admin import OPEN_PATHS, admin
 from tollspan.collector.admission import Admission
 from tollspan.collector.counters import Counters
@@ -17,19 +19,25 @@ from tollspan.collector.destination import Destination
 from tollspan.collector.forward import answers, forwarder
 from tollspan.collector.holding import Holding
 from tollspan.collector.http_servers import HttpServers, bound
+from tollspan.collector.ingest import MOST_RECORDS
+from tollspan.collector.ingest_schema import operations
 from tollspan.collector.otlp_grpc import GrpcReceiver, PortInUse
 from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.serve import StageIntake
+from tollspan.collector.told_shelf import ingest_through
 from tollspan.config import OtlpExporter, Settings
 from tollspan.local.gate import Gate, is_loopback
+from tollspan.local.openapi import openapi_route
 from tollspan.local.refused import PortTaken, TokenNeeded
 
-from .stage_mend import Mending, mend_of
+from .stage_mend import Mending, clickhouse_of, mend_of
 
 __all__ = ["StageProcess"]
 
 THREADS = 32
 """Of OTLP/gRPC: requests that wait for the collector behind at once."""
+
+INGEST = operations(tuple(ingest_http.SOURCES), MOST_RECORDS)
 
 DRAIN_S = 25.0
 MEGABYTE = 1024 * 1024
@@ -111,7 +119,7 @@ class StageProcess:
         own = admin(self.counters, why_dead=self._why_dead, why_not_ready=self._why_not_ready)
         servers = HttpServers(
             [
-                (self._gated(http_receiver(self.intake)), http),
+                (self._gated(http_receiver(self.intake, self._told())), http),
                 (self._gated(own, open_paths=OPEN_PATHS), door),
             ]
         )
@@ -138,6 +146,15 @@ class StageProcess:
             raise PortTaken(port, setting) from error
         self._stopping.append(made.close)
         return made
+
+    def _told(self) -> list[Route]:
+        """Where records and events are taken; they become spans, and go the way of all spans."""
+        ledger = None
+        if self._settings.clickhouse_url:
+            ledger = clickhouse_of(self._settings)
+            self._stopping.append(ledger.close)
+        ingest = ingest_through(self.intake, ledger, self.counters)
+        return [*ingest_http.routes(ingest), openapi_route([INGEST])]
 
     def _gated(self, app: ASGIApp, open_paths: frozenset[str] = frozenset()) -> ASGIApp:
         # Programs reach us under names that we cannot know (a container's name for its host).

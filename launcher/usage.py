@@ -18,7 +18,8 @@ __all__ = ["add_options", "usage"]
 Ask = Callable[[str, Query], Any]
 FORMATS = ("jsonl", "csv", "parquet", "focus-csv", "focus-parquet")
 PATHS = {name: f"/v1/usage/{name}" for name in ("stats", "recent", "sessions", "keys")} | {
-    "replacement": "/v1/replacement/metrics"
+    "replacement": "/v1/replacement/metrics",
+    "new_keys": "/v1/keys/events",
 }
 COMMANDS = {
     "stats": "calls, spend, tokens and times, by whatever you like and over time",
@@ -63,6 +64,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--interval", default="", metavar="TIME", help="1h, day, week, …")
         if name in ("stats", "sessions", "keys"):
             command.add_argument("--sort", default="", metavar="WHAT", help="cost, calls, p95, …")
+        if name == "keys":
+            command.add_argument(
+                "--new", action="store_true", help="only keys first seen in that time, newest first"
+            )
         if name == "replacement":
             command.add_argument(
                 "--opt-out", default="", metavar="TAG", help="tag.replacement:off, or another"
@@ -102,8 +107,9 @@ def usage(options: argparse.Namespace) -> int:
         query.append(("by", options.by))
         if interval := options.interval or _interval(options):
             query.append(("interval", interval))
-    found = _asker(options)(PATHS[options.asked], [*query, ("limit", options.limit)])
-    table = TABLES[options.asked]
+    asked = "new_keys" if getattr(options, "new", False) else options.asked
+    found = _asker(options)(PATHS[asked], [*query, ("limit", options.limit)])
+    table = TABLES[asked]
     if options.json:
         print(json.dumps(found))
     elif options.csv:
@@ -156,10 +162,12 @@ def _told(options: argparse.Namespace) -> str:
 def _asker(options: argparse.Namespace) -> Ask:
     if not options.clickhouse:
         return Server(options.url).get
+    from tollspan.local.key_events import events
     from tollspan.local.usage_api import ANSWERS
 
+    answers = {**ANSWERS, PATHS["new_keys"]: events}
     ledger = _ledger(options.clickhouse)
-    return lambda path, query: _asked_there(lambda: ANSWERS[path](ledger, query))
+    return lambda path, query: _asked_there(lambda: answers[path](ledger, query))
 
 
 def _ledger(url: str) -> Any:

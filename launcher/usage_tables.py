@@ -131,6 +131,24 @@ RECENT = (
 )
 
 
+NEW_KEYS = (
+    Column("FIRST SEEN (UTC)", 19),
+    Column("API KEY", share=3, least=12),
+    Column("PROVIDER", share=1, least=10),
+    Column("SERVICE", share=1, least=10),
+    Column("ENVIRONMENT", share=1, least=11, rank=5),
+)
+NEW_KEY_FIELDS = (
+    "time",
+    "fingerprint",
+    "provider",
+    "service",
+    "environment",
+    "call_id",
+    "trace_id",
+)
+
+
 def _view(plural: str, name: str, lists: Sequence[str]) -> Table:
     """A table of sessions or of keys."""
 
@@ -218,6 +236,17 @@ TABLES: Mapping[str, Table] = {
     ),
     "sessions": _view("sessions", "session", ("models", "endpoints", "tenants", "users")),
     "keys": _view("keys", "api_key", ("providers", "models", "services", "environments")),
+    "new_keys": Table(
+        lambda found: found["events"],
+        lambda found: NEW_KEYS,
+        lambda line, found: [
+            (line["time"][:19].replace("T", " "), "dim"),
+            (line["fingerprint"], ""),
+            *(name_of(line[name]) for name in ("provider", "service", "environment")),
+        ],
+        lambda found: {name: member(name) for name in NEW_KEY_FIELDS},
+        lambda found: f"keys never seen before: {len(found['events'])}",
+    ),
     "replacement": Table(
         lambda found: found["by_pair"],
         lambda found: PAIRS,

@@ -32,21 +32,21 @@ MOST_CHANGES = 1000
 NO_STORE = {"cache-control": "no-store"}
 
 COUNTED = """
-SELECT provider, server_address AS address, status, error_type, count() AS calls
+SELECT provider, server_address AS address, server_port AS port, status, error_type, count() AS calls
 FROM tollspan_calls
 WHERE time > {since:DateTime64(3, 'UTC')} AND (provider != '' OR server_address != '')
   AND status IN ('success', 'error', 'blocked') AND NOT (status = 'blocked' AND blocked_by = 'app')
-GROUP BY provider, address, status, error_type
+GROUP BY provider, address, port, status, error_type
 """
 TIMED = """
-SELECT provider, server_address AS address, count() AS calls,
+SELECT provider, server_address AS address, server_port AS port, count() AS calls,
        formatDateTime(max(time), '%FT%T.%fZ', 'UTC') AS newest,
        quantileIf(0.5)(duration_s, status != 'error') AS p50,
        quantileIf(0.95)(duration_s, status != 'error') AS p95
 FROM tollspan_calls
 WHERE time > {since:DateTime64(3, 'UTC')} AND (provider != '' OR server_address != '')
   AND status IN ('success', 'error', 'blocked') AND NOT (status = 'blocked' AND blocked_by = 'app')
-GROUP BY provider, address ORDER BY calls DESC, provider, address
+GROUP BY provider, address, port ORDER BY calls DESC, provider, address, port
 LIMIT {most:UInt32}
 """
 CHANGES = """
@@ -58,6 +58,8 @@ ORDER BY time DESC, backend LIMIT {most:UInt32}
 
 OPERATIONS = operations(USUAL_WINDOW_S, USUAL_HISTORY_S, MOST_S)
 
+Key = tuple[str, str, int | None]
+"""Provider, host, and port as far as the call says it."""
 Standings = Callable[[], Sequence[Standing]]
 
 
@@ -133,16 +135,16 @@ def health(
 
 def _by_calls(
     timed: list[dict[str, Any]], counted: list[dict[str, Any]], policy: Policy
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """What calls say, by provider and host; most called first."""
-    kinds: dict[tuple[str, str], dict[str, int]] = {}
+) -> dict[Key, dict[str, Any]]:
+    """What calls say, by whom they asked; most called first."""
+    kinds: dict[Key, dict[str, int]] = {}
     for row in counted:
         kind = (of_name(row["error_type"]) or "other") if row["status"] == "error" else ANSWERED
-        of_one = kinds.setdefault((row["provider"], row["address"]), {})
+        of_one = kinds.setdefault(_key(row), {})
         of_one[kind] = of_one.get(kind, 0) + row["calls"]
     found = {}
     for row in timed:
-        key = row["provider"], row["address"]
+        key = _key(row)
         of_one = kinds.get(key, {})
         failed = sum(of_one.get(kind, 0) for kind in FAILURES)
         is_down = failed >= policy.failures and failed >= policy.failure_ratio * row["calls"]
@@ -158,18 +160,22 @@ def _by_calls(
     return found
 
 
+def _key(row: dict[str, Any]) -> Key:
+    return row["provider"], row["address"], row["port"]
+
+
 def _probed(
     standing: Standing,
-    by_calls: dict[tuple[str, str], dict[str, Any]],
+    by_calls: dict[Key, dict[str, Any]],
     standings: Sequence[Standing],
 ) -> dict[str, Any]:
     """A backend of the file; what calls say of it is taken out of `by_calls`."""
     backend, where = standing.backend, standing.backend.where
-    # The ledger knows no ports: of several on one host, nobody can say whose calls they were.
-    alone = sum(each.backend.where.address == where.address for each in standings) == 1
     calls = None
     for key in list(by_calls):
-        same = key[1] == where.address and (alone or key[0] == where.provider)
+        # Of several on one host nobody can say whose calls those were that state no port.
+        alone = sum(_may_be(each, key) for each in standings) == 1
+        same = _may_be(standing, key) and (alone or key[0] == where.provider)
         if calls is None and same and (where.provider in ("", key[0]) or alone):
             calls = by_calls.pop(key)
     states = [standing.state, calls["state"] if calls else UNKNOWN]
@@ -204,6 +210,12 @@ def _probed(
     }
 
 
+def _may_be(standing: Standing, key: Key) -> bool:
+    """Whether calls to `key` may have been to this backend."""
+    backend = standing.backend
+    return key[1] == backend.where.address and key[2] in (None, backend.port)
+
+
 def _last(result: Any) -> dict[str, Any]:
     ends = result.certificate_ends
     return {
@@ -217,13 +229,13 @@ def _last(result: Any) -> dict[str, Any]:
     }
 
 
-def _called(key: tuple[str, str], calls: dict[str, Any]) -> dict[str, Any]:
+def _called(key: Key, calls: dict[str, Any]) -> dict[str, Any]:
     """A backend that only calls have shown."""
     return {
         "name": None,
         "provider": key[0] or None,
         "server_address": key[1] or None,
-        "server_port": None,
+        "server_port": key[2],
         "state": calls["state"],
         "since": None,
         "reason": _of_calls(calls),

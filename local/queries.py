@@ -178,7 +178,7 @@ COLUMNS = """
     cache_hit, blocked_by, blame, finish_reasons, request_id
 """
 HOPS = """
-SELECT call_id, role, name, provider, model, evidence, overhead_ms, status
+SELECT call_id, role, name, provider, model, evidence, overhead_ms, redaction, status
 FROM tollspan_hops WHERE call_id IN {ids:Array(String)}
 ORDER BY call_id, hop_index
 """

@@ -25,7 +25,8 @@ SELECT span_id, call_id, role, owner_span_id, cost_usd FROM llm_calls FINAL
 WHERE trace_id = {id:String}
 """
 SPANLESS_HOPS = """
-SELECT call_id, hop_index, role, name, provider, model, evidence, overhead_ms FROM tollspan_hops
+SELECT call_id, hop_index, role, name, provider, model, evidence, overhead_ms, redaction
+FROM tollspan_hops
 WHERE trace_id = {id:String} AND span_id = '' ORDER BY call_id, hop_index
 """
 """Hops that no span stands for: of calls that other instrumentations told, read from their headers."""
@@ -108,6 +109,7 @@ def _spanless_hops(
             semconv.HOP_INDEX: hop["hop_index"],
             semconv.HOP_EVIDENCE: hop["evidence"],
             semconv.HOP_OVERHEAD: hop["overhead_ms"],
+            semconv.HOP_REDACTION: hop["redaction"],
             semconv.PROVIDER: hop["provider"],
             semconv.RESPONSE_MODEL: hop["model"],
         }

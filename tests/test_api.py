@@ -150,6 +150,7 @@ def test_a_call_tells_what_the_span_told(stack: LocalStack) -> None:
             "model": "gpt-4o-mini-2024-07-18",
             "evidence": "observed",
             "overhead_ms": None,
+            "redaction": None,
             "status": "unset",
         }
     ]

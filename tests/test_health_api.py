@@ -167,6 +167,24 @@ def test_of_two_backends_on_one_host_calls_go_to_the_one_of_their_provider(empty
     ]
 
 
+def test_backends_on_one_host_are_told_apart_by_the_ports_that_calls_state(empty: Ledger) -> None:
+    gpu = {"provider": "vllm", "server_address": "gpu"}
+    calls(empty, *[{**gpu, "server_port": 8000}] * 2, {**gpu, "server_port": 8001}, gpu)
+    called = answer(empty)["backends"]
+    one = Standing(Backend("one", "http://gpu:8000", provider="vllm", checks=(Check("tcp"),)))
+    two = Standing(Backend("two", "http://gpu:8001", provider="vllm", checks=(Check("tcp"),)))
+    declared = answer(empty, one, two)["backends"]
+
+    assert [(each["server_port"], each["calls"]["calls"]) for each in called] == [
+        *((8000, 2), (8001, 1)),
+        (None, 1),
+    ]
+    assert [(each["name"], each["calls"]["calls"]) for each in declared] == [
+        *(("one", 2), ("two", 1)),
+        (None, 1),
+    ], "whose the call without a port was nobody can say"
+
+
 def test_changes_are_told_oldest_first_as_far_back_as_asked(empty: Ledger) -> None:
     now = datetime.now(UTC)
     rows = [

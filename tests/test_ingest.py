@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from ingesting import post, record, rows, spent
 
 from tollspan import config
+from tollspan.collector import ingest_http
 from tollspan.collector.foreign import normalised, settled
+from tollspan.collector.ingest import MOST_RECORDS
+from tollspan.collector.ingest_schema import RECORD
 from tollspan.collector.receiver import Overloaded
 from tollspan.collector.stage import Remembered, Stage
 from tollspan.collector.told import Untold
 from tollspan.collector.told_record import _BY_NAME, read
 from tollspan.local import LocalStack, ingest_api
 from tollspan.local.blocks import call_block, span_block
-from tollspan.local.ingest import MOST_RECORDS
-from tollspan.local.ingest_schema import RECORD
+from tollspan.local.ledger import LedgerError
 
 JSON_LINES = "application/x-ndjson"
 
@@ -277,7 +279,7 @@ def test_errors_are_calls_too(stack: LocalStack) -> None:
         (b'{"a": 1}\n{', JSON_LINES, 400),
         (b"a=1", "application/x-www-form-urlencoded", 415),
         (b"[" + b"1," * MOST_RECORDS + b"1]", "application/json", 400),
-        (b" " * (ingest_api.MOST_BYTES + 1), "application/json", 413),
+        (b" " * (ingest_http.MOST_BYTES + 1), "application/json", 413),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -329,7 +331,7 @@ def test_halves_of_characters_come_back_as_something_that_can_be_sent(stack: Loc
 
 
 def test_a_packed_body_is_bounded_and_must_be_what_it_says(stack: LocalStack) -> None:
-    huge = b" " * (ingest_api.MOST_BYTES + 1)
+    huge = b" " * (ingest_http.MOST_BYTES + 1)
     assert post(stack, huge, packed=True)[0] == 413
     assert post(stack, "[]", "?dry_run=maybe")[0] == 400
     assert post(stack, [], "/nobody")[0] == 404
@@ -372,7 +374,7 @@ def test_a_commit_that_fails_is_not_answered_as_done(
     stack: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
-        raise ingest_api.LedgerError("the disk is full")
+        raise LedgerError("the disk is full")
 
     monkeypatch.setattr(stack.ledger, "append", broken)
     assert post(stack, record(960))[0] == 503

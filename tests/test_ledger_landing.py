@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from spans import START_NS, TRACE, attempt, foreign, hop, owner, span
+from spans import START_NS, attempt, foreign, hop, owner, span
 
 from tollspan import semconv
 from tollspan.collector.call import Call
@@ -23,10 +23,26 @@ from tollspan.collector.records import requests_of
 from tollspan.collector.rows import call_row, hop_rows, span_of
 from tollspan.collector.span import Event, Span
 from tollspan.collector.stage import Remembered, Stage
+from tollspan.collector.told_interactive import read as read_session
+from tollspan.collector.told_record import read
 from tollspan.local.ledger import Ledger
 from tollspan.local.migrations import statements
 
 LANDING = (resources.files("tollspan.local.clickhouse") / "landing.sql").read_text("utf-8")
+OF_A_RECORD = {
+    "externalRequestId": "order-7",
+    "provider": "openai",
+    "model": "gpt-4o-mini",
+    "timestamp": "2026-05-28T20:26:41Z",
+    "revision": 7,
+}
+OF_A_SESSION = {
+    "id": "record-0001",
+    "leg": "PTB",
+    "timestamp": "2026-05-28T20:26:41Z",
+    "model": "gpt-4o-mini",
+    "session_id": "session-0002",
+}
 TABLES = ("spans", "span_links", "llm_calls", "llm_hops")
 
 
@@ -164,6 +180,12 @@ def test_ids_of_gateways_and_answers_are_found_as_the_stage_finds_them(ledger: L
         owner(6, attributes={semconv.RESPONSE_ID: "chatcmpl-0003"}),
         owner(7, attributes={semconv.RESPONSE_ID: "chatcmpl-0004", semconv.CACHE_HIT: True}),
         span(8, 6, {semconv.GATEWAY_REQUEST_ID: "gateway-0001", semconv.HOP_ROLE: "proxy"}),
+        owner(9, attributes={semconv.REQUEST_ID: "ü" * 100}),
+        owner(10, attributes={semconv.REQUEST_ID: "x" * 129}),
+        foreign(11, attributes={semconv.REQUEST_ID: "somebody's"}),
+        read(OF_A_RECORD, START_NS).span,
+        read_session(OF_A_SESSION, START_NS).span,
+        span(14, 6, {semconv.RESPONSE_HEADER_PREFIX + "x_b2bua_session_id": ["session-0001"]}),
     ]
     expected = {key for each in spans for key in (*borne(each, normalised(each)), *heard(each))}
 
@@ -171,7 +193,11 @@ def test_ids_of_gateways_and_answers_are_found_as_the_stage_finds_them(ledger: L
 
     rows = ledger.query("SELECT key, trace_id FROM span_links FINAL")
     assert {row["key"] for row in rows} == expected
-    assert {row["trace_id"] for row in rows} == {TRACE}
+    assert {row["trace_id"] for row in rows} == {each.trace_id for each in spans}
+    assert {key.split()[0] for key in expected} == {"request", "answer", "external", "session"}
+    kept = {each.trace_id: each.version for each in stored(ledger)}
+    for each in spans[-3:-1]:
+        assert kept[each.trace_id] == each.version, "told calls say which of two stands"
 
 
 @pytest.mark.parametrize(
@@ -260,6 +286,7 @@ def test_a_record_is_the_row_that_the_stage_made(ledger: Ledger) -> None:
             owner(6),
             foreign(7, 6),
             hop(8, 6, 0, "proxy", "litellm"),
+            span(9, 6, {semconv.HOP_REDACTION: "leaked"}),
         ]
     )
     ledger.insert("otel_logs_in", records(calls, "stage-1"))
@@ -270,6 +297,7 @@ def test_a_record_is_the_row_that_the_stage_made(ledger: Ledger) -> None:
 
     assert landed == [ledger.query(f"SELECT * FROM {table} ORDER BY ALL") for table in TABLES[2:]]
     assert len(landed[0]) == len(calls) == 5
+    assert {row["redaction"] for row in landed[1]} == {"", "leaked"}
     assert {row["role"] for row in landed[0]} == {"owner", "restated"}
 
 

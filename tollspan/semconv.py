@@ -250,6 +250,11 @@ TOLD_FROM = _attribute(
     "string",
     "What a call was read from that came as no span: `record`, `otoroshi`, `litellm`, …",
 )
+TOLD_VERSION = _attribute(
+    "tollspan.told_version",
+    "int",
+    "Of such a call: its revision, then a hash of what was told. Of two that differ the higher stands",
+)
 API_KEY_FINGERPRINT = _attribute(
     "tollspan.api_key_fingerprint", "string", "Keyed hash, with TOLLSPAN_HASH_KEY only"
 )

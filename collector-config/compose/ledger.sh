@@ -21,4 +21,12 @@ done
 for name in landing.sql refresh.sql; do
   [ ! -f "$folder/$name" ] || ask --queries-file "$folder/$name"
 done
+# A view that was there has the text of its day. It gets today's between two inserts: to drop it and make it
+# again would lose what comes meanwhile.
+view="CREATE MATERIALIZED VIEW IF NOT EXISTS ([a-z_]+)( ON CLUSTER '[^']+')? TO [a-z_]+ AS(.*)"
+while IFS= read -r -d ';' statement; do
+  if [[ $statement =~ $view ]]; then
+    ask --query "ALTER TABLE ${BASH_REMATCH[1]}${BASH_REMATCH[2]} MODIFY QUERY${BASH_REMATCH[3]}"
+  fi
+done < <(sed 's/^ *--.*//' "$folder/landing.sql")
 echo "the ledger is up to date"

@@ -104,18 +104,24 @@ SELECT TraceId AS trace_id,
                ::Tuple(name String, offset_s Float64, attributes Map(String, String)),
            arraySlice(Events.Name, 1, 128), arraySlice(Events.Timestamp, 1, 128),
            arraySlice(Events.Attributes, 1, 128)))) AS events,
-       -- More evidence first, then content: whichever copy comes first, the same one stays.
+       -- More evidence first, then content: whichever copy comes first, the same one stays. Calls that
+       -- were told as records say themselves which that is.
+       if(mapContains(SpanAttributes, 'tollspan.told_from')
+              AND match(SpanAttributes['tollspan.told_version'], '^[0-9]{1,17}$'),
+          bitOr(bitShiftLeft(toUInt64(1), 56),
+                bitAnd(toUInt64OrZero(SpanAttributes['tollspan.told_version']),
+                       72057594037927935)),
        bitOr(bitShiftLeft(toUInt64(if(mapContains(SpanAttributes, 'tollspan.cost.role'), 2, 1)), 56),
              bitShiftRight(sipHash64(ParentSpanId, SpanName, SpanKind, Timestamp, Duration, StatusCode,
                                      StatusMessage, arraySort(SpanAttributes::Array(Tuple(String, String)))),
-                           8)) AS version
+                           8))) AS version
 FROM otel_traces_in
 WHERE length(TraceId) = 32 AND length(SpanId) = 16
   AND Timestamp >= toDateTime64('2000-01-01 00:00:00', 9, 'UTC')
   AND Timestamp < toDateTime64('2200-01-01 00:00:00', 9, 'UTC');
 
 -- Ids that join a gateway's own trace to a call's, as the stage sees them: what a span bears, and what
--- the answer to it brought.
+-- the answer to it brought. A call of ours, and a record of one, has the id that the application gave it.
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel_to_links ON CLUSTER '{cluster}' TO span_links AS
 SELECT DISTINCT arrayJoin(arrayConcat(
            arrayMap(id -> 'request ' || id, arrayFilter(
@@ -130,7 +136,23 @@ SELECT DISTINCT arrayJoin(arrayConcat(
            if(StatusCode != 'Error' AND NOT mapContains(SpanAttributes, 'error.type')
                   AND SpanAttributes['tollspan.cache_hit'] != 'true'
                   AND length(SpanAttributes['gen_ai.response.id']) BETWEEN 8 AND 128,
-              ['answer ' || SpanAttributes['gen_ai.response.id']], []))) AS key,
+              ['answer ' || SpanAttributes['gen_ai.response.id']], []),
+           if((SpanAttributes['tollspan.cost.role'] IN ('owner', 'restated')
+                   OR mapContains(SpanAttributes, 'tollspan.told_from'))
+                  AND NOT mapContains(SpanAttributes, 'tollspan.hop.role')
+                  AND lengthUTF8(SpanAttributes['tollspan.request_id']) BETWEEN 1 AND 128,
+              ['external ' || SpanAttributes['tollspan.request_id']], []),
+           arrayMap(id -> 'session ' || id, arrayFilter(
+               id -> length(id) BETWEEN 8 AND 128,
+               arrayConcat(
+                   if(SpanAttributes['tollspan.told_from'] = 'llm-interactive-proxy',
+                      [SpanAttributes['gen_ai.conversation.id']], []),
+                   arrayMap(
+                       value -> if(startsWith(value, '['), JSONExtractString(value, 1), value),
+                       mapValues(mapFilter(
+                           (name, value) -> lower(replaceAll(name, '_', '-'))
+                               = 'http.response.header.x-b2bua-session-id',
+                           SpanAttributes)))))))) AS key,
        TraceId AS trace_id
 FROM otel_traces_in
 WHERE length(TraceId) = 32 AND length(SpanId) = 16;
@@ -159,7 +181,7 @@ WITH JSONExtract(Body, 'call', 'Tuple(
     remaining_requests Nullable(UInt64), limit_tokens Nullable(UInt64),
     remaining_tokens Nullable(UInt64), cache_saved_usd Nullable(Decimal(18, 12)), api_key String,
     tool_calls Nullable(UInt32), speed String, inference_geo String, max_tokens Nullable(UInt64),
-    estimated_input_tokens Nullable(UInt64))') AS told
+    estimated_input_tokens Nullable(UInt64), server_port Nullable(UInt16))') AS told
 SELECT parseDateTime64BestEffort(told.time, 9, 'UTC') AS time,
        told.call_id AS call_id, told.trace_id AS trace_id, told.span_id AS span_id, told.role AS role, told.owner_span_id AS owner_span_id, told.service AS service, told.environment AS environment, told.data_mode AS data_mode, told.scope AS scope, told.operation AS operation,
        told.streaming AS streaming, told.endpoint AS endpoint, told.prompt AS prompt,
@@ -180,7 +202,7 @@ SELECT parseDateTime64BestEffort(told.time, 9, 'UTC') AS time,
        told.blame AS blame, told.finish_reasons AS finish_reasons, told.response_id AS response_id,
        told.request_id AS request_id, told.version AS version, told.limit_requests AS limit_requests, told.remaining_requests AS remaining_requests, told.limit_tokens AS limit_tokens, told.remaining_tokens AS remaining_tokens, told.cache_saved_usd AS cache_saved_usd, told.api_key AS api_key, told.tool_calls AS tool_calls, told.speed AS speed,
        told.inference_geo AS inference_geo, told.max_tokens AS max_tokens,
-       told.estimated_input_tokens AS estimated_input_tokens,
+       told.estimated_input_tokens AS estimated_input_tokens, told.server_port AS server_port,
        JSONExtractString(Body, 'told_by') AS told_by
 FROM otel_logs_in
 WHERE ScopeName = 'tollspan.ledger' AND EventName IN ('tollspan.call', '')
@@ -191,15 +213,16 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS otel_to_hops ON CLUSTER '{cluster}' TO ll
 WITH arrayJoin(JSONExtract(Body, 'hops', 'Array(Tuple(
     call_id String, hop_index UInt16, trace_id String, span_id String, time String, owner String,
     role String, name String, provider String, model String, evidence String, gateway String,
-    gateway_version String, overhead_ms Nullable(Float64), status String, service String,
-    environment String, data_mode String, endpoint String, tenant String, route String,
-    version UInt64))')) AS told
+    gateway_version String, overhead_ms Nullable(Float64), redaction String, status String,
+    service String, environment String, data_mode String, endpoint String, tenant String,
+    route String, version UInt64))')) AS told
 SELECT parseDateTime64BestEffort(told.time, 9, 'UTC') AS time,
        told.call_id AS call_id, told.hop_index AS hop_index, told.trace_id AS trace_id,
        told.span_id AS span_id, told.owner AS owner, told.role AS role, told.name AS name,
        told.provider AS provider, told.model AS model, told.evidence AS evidence,
        told.gateway AS gateway, told.gateway_version AS gateway_version,
-       told.overhead_ms AS overhead_ms, told.status AS status, told.service AS service,
+       told.overhead_ms AS overhead_ms, told.redaction AS redaction, told.status AS status,
+       told.service AS service,
        told.environment AS environment, told.data_mode AS data_mode, told.endpoint AS endpoint,
        told.tenant AS tenant, told.route AS route, told.version AS version
 FROM otel_logs_in
