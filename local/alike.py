@@ -10,8 +10,8 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from tollspan.collector.span import EARLIEST_NS, LATEST_NS
 
-__all__ = ["DOUBLE", "INT", "TEXT", "Alike", "Name", "Packed", "sorted_out"]
+from .packed import Packed, Places, Values, same_or_all, whole
 
-Places = NDArray[np.int64]
+__all__ = ["DOUBLE", "INT", "TEXT", "Alike", "Name", "sorted_out"]
 
 TEXT, INT, DOUBLE = 0x0A, 0x18, 0x21
 """Tags of an AnyValue: what kind of value an attribute has."""
@@ -34,8 +34,6 @@ SHORTEST_NAME = 5
 
 MOST_ATTRIBUTES = 64
 MOST_PARTINGS = 256
-_PAD = 256
-"""Bytes behind the last span, so that looking ahead never leaves the run."""
 
 _KINDS = 6
 _ATTRIBUTE = 0x4A
@@ -43,35 +41,6 @@ _ATTRIBUTE = 0x4A
 
 _IDS = 28
 """Bytes of trace id and span id with what stands before them."""
-
-
-class Packed:
-    """Spans one behind the other in one run of bytes."""
-
-    def __init__(self, raws: Sequence[bytes]) -> None:
-        self.raws = raws
-        self.bytes = b"".join((*raws, bytes(_PAD)))
-        self._all = np.frombuffer(self.bytes, np.uint8)
-        sizes = np.fromiter(map(len, raws), np.int64, len(raws))
-        self.ends: Places = np.cumsum(sizes)
-        self.starts: Places = self.ends - sizes
-
-    def byte(self, at: Places) -> Places:
-        """One byte at each of these places."""
-        return self._all[at].astype(np.int64)
-
-    def windows(self, at: Places, width: int) -> NDArray[np.bytes_]:
-        """`width` bytes from each of these places on. (Zeros at the end are not told apart from
-        nothing when two are compared.)"""
-        every: Any = np.ndarray(
-            (len(self.bytes) - width,), dtype=f"S{width}", buffer=self.bytes, strides=(1,)
-        )
-        found: NDArray[np.bytes_] = every[at]
-        return found
-
-    def numbers(self, at: Places) -> NDArray[np.uint64]:
-        """64 bits, little-endian, from each of these places on."""
-        return np.frombuffer(self.windows(at, 8).tobytes(), "<u8")
 
 
 class Name(NamedTuple):
@@ -90,8 +59,7 @@ class Alike:
     rows: Places
     """Which of the packed spans."""
     names: tuple[Name, ...]
-    attributes: NDArray[np.int32]
-    """Where each attribute (row) of each span (column) begins."""
+    values: Sequence[Values]
     kind: int
     has_parent: bool
     names_at: Places
@@ -100,6 +68,8 @@ class Alike:
     ends_ns: Places
     ends_at: Places
     """Where the attributes end."""
+    _found: dict[int, Places] = field(default_factory=dict)
+    """What `which` has answered; attributes that were found together are asked about together."""
 
     def of(self, which: NDArray[np.bool_]) -> Alike:
         """Some of them."""
@@ -109,7 +79,7 @@ class Alike:
             self.packed,
             self.rows[which],
             self.names,
-            self.attributes[:, which],
+            self.values,
             self.kind,
             self.has_parent,
             self.names_at[which],
@@ -118,18 +88,30 @@ class Alike:
             self.ends_at[which],
         )
 
-    def values_at(self, column: int) -> Places:
-        """Where the length of the value of an attribute stands."""
-        begins: Places = self.attributes[column].astype(np.int64)
-        return begins + len(self.names[column].key)
+    def called(self) -> Values:
+        """Names of the spans, with their lengths."""
+        sizes = self.packed.byte(self.names_at) + 1
+        lanes = self.packed.lanes(self.names_at, whole(int(sizes.max())) // 8)
+        return same_or_all(lanes, sizes, self.rows)
+
+    def which(self, values: Values) -> Places | slice:
+        """Which of the spans of `values` these are."""
+        if len(values.rows) == len(self.rows):
+            return slice(None)
+        found = self._found.get(id(values.rows))
+        if found is None:
+            there = np.zeros(len(self.packed.raws), bool)
+            there[self.rows] = True
+            found = self._found[id(values.rows)] = np.flatnonzero(there[values.rows])
+        return found
 
     def ids_at(self) -> Places:
         """Where the trace id stands, and 18 bytes behind it the span id."""
         return self.packed.starts[self.rows] + 2
 
 
-def sorted_out(packed: Packed) -> tuple[list[Alike], Places]:
-    """Spans that are alike, and the places of those that are odd or too few.
+def sorted_out(packed: Packed) -> Iterator[Alike]:
+    """Spans that are alike; those that are odd or too few are left out.
 
     Of the ones that are alike everything was seen: nothing stands in them but ids, name, kind,
     times that the ledger can keep, attributes of less than 128 bytes, an empty status and flags.
@@ -137,26 +119,35 @@ def sorted_out(packed: Packed) -> tuple[list[Alike], Places]:
     return _Sorting(packed).sorted_out()
 
 
+class _State(NamedTuple):
+    """Spans that have had the same attributes so far."""
+
+    rows: Places
+    at: Places
+    """Where each goes on."""
+    names: tuple[Name, ...]
+    values: list[Values]
+
+    def of(self, which: NDArray[np.bool_]) -> _State:
+        """Some of them."""
+        return _State(self.rows[which], self.at[which], self.names, self.values)
+
+
 class _Sorting:
     def __init__(self, packed: Packed) -> None:
         self._packed = packed
         count = len(packed.raws)
-        self._attributes = np.zeros((MOST_ATTRIBUTES, count), np.int32)
         self._names_at = np.zeros(count, np.int64)
         self._starts_ns = np.zeros(count, np.int64)
         self._ends_ns = np.zeros(count, np.int64)
-        self._odd: list[Places] = []
-        self._alike: list[Alike] = []
         self._partings = 0
 
-    def sorted_out(self) -> tuple[list[Alike], Places]:
+    def sorted_out(self) -> Iterator[Alike]:
         fine, at, has_parent, kinds = self._heads()
-        self._odd.append(np.flatnonzero(~fine))
         groups = has_parent * _KINDS + kinds
         for group in np.flatnonzero(np.bincount(groups[fine], minlength=1)):
             rows = np.flatnonzero(fine & (groups == group))
-            self._walk(rows, at[rows], int(group) % _KINDS, bool(group >= _KINDS))
-        return self._alike, np.concatenate(self._odd)
+            yield from self._walk(rows, at[rows], int(group) % _KINDS, bool(group >= _KINDS))
 
     def _heads(self) -> tuple[NDArray[np.bool_], Places, NDArray[np.bool_], Places]:
         """Which begin as they should, where their attributes do, which have a parent, kinds."""
@@ -185,82 +176,88 @@ class _Sorting:
         self._starts_ns, self._ends_ns = starts.astype(np.int64), ends.astype(np.int64)
         return fine, at + 18, has_parent, np.where(kinds < _KINDS, kinds, 0)
 
-    def _walk(self, rows: Places, at: Places, kind: int, has_parent: bool) -> None:
+    def _walk(self, rows: Places, at: Places, kind: int, has_parent: bool) -> Iterator[Alike]:
         """Attribute by attribute; where the next one differs, those with it go on first."""
-        waiting: list[tuple[Places, Places, tuple[Name, ...]]] = [(rows, at, ())]
+        waiting = [_State(rows, at, (), [])]
         while waiting:
-            rows, at, names = waiting.pop()
+            state = waiting.pop()
+            rows, at, names, values = state
             if len(rows) < FEWEST or self._partings > MOST_PARTINGS:
-                self._odd.append(rows)
                 continue
             begin = int(at[0])
             if begin >= self._packed.ends[rows[0]] or self._packed.bytes[begin] != _ATTRIBUTE:
                 more = self._packed.byte(at) == _ATTRIBUTE
                 more &= at < self._packed.ends[rows]
-                self._finish(rows[~more], at[~more], names, kind, has_parent)
-                waiting.append((rows[more], at[more], names))
+                yield from self._finished(state.of(~more), kind, has_parent)
+                waiting.append(state.of(more))
                 continue
             found = self._next(begin, rows, at) if len(names) < MOST_ATTRIBUTES else None
             if found is None:
-                self._odd.append(rows[:1])
-                waiting.append((rows[1:], at[1:], names))
+                waiting.append(state.of(np.arange(len(rows)) > 0))
                 self._partings += 1
                 continue
-            name, same, behind = found
+            name, same, behind, those = found
             if not same.all():
-                waiting.append((rows[~same], at[~same], names))
-                rows, at, behind = rows[same], at[same], behind[same]
+                waiting.append(state.of(~same))
+                rows, behind = rows[same], behind[same]
                 self._partings += 1
-            self._attributes[len(names), rows] = at + 2
-            waiting.append((rows, behind, (*names, name)))
+            waiting.append(_State(rows, behind, (*names, name), [*values, those]))
 
     def _next(
         self, begin: int, rows: Places, at: Places
-    ) -> tuple[Name, NDArray[np.bool_], Places] | None:
-        """The attribute that the first one has next, which of the others have it, too, and where it
-        ends; None where it is none of the usual."""
+    ) -> tuple[Name, NDArray[np.bool_], Places, Values] | None:
+        """The attribute that the first one has next, which of the others have it, too, where it ends,
+        and what it is of those that have it; None where it is none of the usual."""
         packed = self._packed
-        head = packed.bytes[begin + 2 : begin + 4]
-        key = packed.bytes[begin + 2 : begin + 5 + head[1]]
-        if head[0] != 0x0A or head[1] < SHORTEST_NAME or key[-1:] != b"\x12":
+        head = packed.bytes[begin + 1 : begin + 4]
+        key = packed.bytes[begin + 2 : begin + 5 + head[2]]
+        if head[1] != 0x0A or head[2] < SHORTEST_NAME or head[0] >= 128 or key[-1:] != b"\x12":
             return None
-        # In one window: tag, size; key; size of the value, its kind and size.
-        width = len(key) + 5
+        kind = packed.bytes[begin + 3 + len(key)]
+        # In one window: tag, size; key; size of the value, its kind and size; and some more.
+        value = 2 + len(key) + 2 * (kind == TEXT)
+        width = value + whole(2 + head[0] - value) + 8
         seen = packed.windows(at, width)
-        columns = seen.view(np.uint8).reshape(-1, width).T
-        size, inside, kinds = columns[1], columns[-3], columns[-2]
-        kind = int(kinds[0])
-        same = (columns[0] == _ATTRIBUTE) & (size < 128) & (kinds == kind)
+        table = seen.view(np.uint8).reshape(-1, width)
+        columns = table[:, 2 + len(key) : 5 + len(key)].T
+        size, inside = table[:, 1], columns[0]
+        same = (table[:, 0] == _ATTRIBUTE) & (size < 128) & (columns[1] == kind)
         _all_have(seen, key, same)
         same &= (inside == size - np.uint8(len(key) + 1)) & (inside >= 2) & (inside < 128)
         if kind == TEXT:
-            same &= columns[-1] == inside - np.uint8(2)
+            same &= columns[2] == inside - np.uint8(2)
         elif kind == DOUBLE:
             same &= inside == 9
         behind = at + 2
         behind += size
         same &= behind <= packed.ends[rows]
-        return (Name(key, kind), same, behind) if same[0] else None
+        if not same[0]:
+            return None
+        if not same.all():
+            rows, table, at, size = rows[same], table[same], at[same], size[same]
+        sizes = size.astype(np.int64) + (2 - value)
+        most = whole(int(sizes.max()))
+        if value + most <= width:
+            lanes = np.ascontiguousarray(table[:, value : value + most]).view(np.uint64)
+        else:
+            lanes = packed.lanes(at + value, most // 8)
+        return Name(key, kind), same, behind, same_or_all(lanes, sizes, rows)
 
-    def _finish(
-        self, rows: Places, at: Places, names: tuple[Name, ...], kind: int, has_parent: bool
-    ) -> None:
+    def _finished(self, state: _State, kind: int, has_parent: bool) -> Iterator[Alike]:
         """Behind the attributes there may be an empty status and flags, and nothing else."""
-        byte, behind = self._packed.byte, at
-        behind = behind + 2 * ((byte(behind) == 0x7A) & (byte(behind + 1) == 0))
+        byte, at = self._packed.byte, state.at
+        behind = at + 2 * ((byte(at) == 0x7A) & (byte(at + 1) == 0))
         behind = behind + 6 * ((byte(behind) == 0x85) & (byte(behind + 1) == 1))
-        whole = behind == self._packed.ends[rows]
-        self._odd.append(rows[~whole])
-        rows, at = rows[whole], at[whole]
-        if len(rows) < FEWEST or len({name.key for name in names}) < len(names):
-            self._odd.append(rows)
-            return
-        self._alike.append(
-            Alike(
+        whole = behind == self._packed.ends[state.rows]
+        if not whole.all():
+            state = state.of(whole)
+        rows, at, names, values = state
+        if len(rows) >= FEWEST and len({name.key for name in names}) == len(names):
+            yield Alike(
                 self._packed,
                 rows,
                 names,
-                self._attributes[: len(names), rows],
+                values,
                 kind,
                 has_parent,
                 self._names_at[rows],
@@ -268,7 +265,6 @@ class _Sorting:
                 self._ends_ns[rows],
                 at,
             )
-        )
 
 
 def _all_have(seen: NDArray[np.bytes_], key: bytes, same: NDArray[np.bool_]) -> None:

@@ -7,10 +7,10 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -21,61 +21,52 @@ from tollspan.collector.private import KEEP, rule
 from tollspan.collector.receiver import Malformed
 
 from . import native
-from .alike import DOUBLE, INT, TEXT, Alike, Places
+from .alike import DOUBLE, INT, TEXT, Alike, Name
 from .blocks import as_json
+from .packed import Places, Values
+from .strings import Strings, listed, of_arrow
 
-__all__ = ["Coded", "Strings", "coded", "encoded", "fixed", "row_by_row"]
+__all__ = ["Coded", "Codes", "coded", "different", "encoded", "fixed", "joined"]
 
-_SEVEN = 0x7F
+Codes = NDArray[np.int32]
 
+SAMPLE, DIFFERENT = 128, 120
+"""Where so many of the first spans have values that differ, it is not asked which ones are the same."""
 
-class Strings(NamedTuple):
-    """Strings one behind the other, each with its length in front."""
-
-    data: bytes
-    sizes: NDArray[np.int64]
-    """Of each, with its length; those of one size stand together."""
-
-    def by_size(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Size, and bytes of each (row) of that size."""
-        every = np.frombuffer(self.data, np.uint8)
-        begin = 0
-        for part in np.split(self.sizes, np.flatnonzero(np.diff(self.sizes)) + 1):
-            size, count = int(part[0]), len(part)
-            yield size, every[begin : begin + size * count].reshape(count, size)
-            begin += size * count
-
-    def behind(self, prefix: bytes) -> Strings:
-        """Each behind `prefix`, where that leaves it shorter than 128 bytes."""
-        found = []
-        for size, rows in self.by_size():
-            longer = np.empty((len(rows), size + len(prefix)), np.uint8)
-            longer[:, 0] = size - 1 + len(prefix)
-            longer[:, 1 : 1 + len(prefix)] = np.frombuffer(prefix, np.uint8)
-            longer[:, 1 + len(prefix) :] = rows[:, 1:]
-            found.append(longer.tobytes())
-        return Strings(b"".join(found), self.sizes + len(prefix))
+_SEVEN = [np.uint64(0x7F << 7 * place) for place in range(5)]
+_MORE = np.array([0, 0x80, 0x8080, 0x808080, 0x80808080], np.uint64)
+"""Bits that say that a varint of one to five bytes goes on."""
+_DIGITS = np.uint64(0x8080808080)
+_TAG = np.uint64(16)
 
 
 @dataclass
 class Coded:
     """`codes` says of each row which of the values it has."""
 
-    codes: NDArray[np.int32]
+    codes: Codes
     texts: Strings
-    """Each value once, as a row of `spans` has it: a text as it is, all else as JSON."""
-    values: Sequence[Any]
-    """Each value once; of texts nothing, see `known`."""
+    """Each value, as a row of `spans` has it: a text as it is, all else as JSON."""
+    values: Any
+    """Each value: an array of numbers, or a list; of texts nothing, see `known`."""
     is_text: bool
+    lacks: bool = False
+    """The last of the values stands for none."""
 
-    def of(self, which: NDArray[np.bool_]) -> Coded:
-        """Of some of the rows."""
-        return Coded(self.codes[which], self.texts, self.values, self.is_text)
+    def of(self, which: NDArray[Any] | slice) -> Coded:
+        """Of some of the rows, or of all in another order."""
+        return Coded(self.codes[which], self.texts, self.values, self.is_text, self.lacks)
 
     @cached_property
     def known(self) -> list[Any]:
-        """Each value once, as Python has it."""
-        return _decoded(self.texts) if self.is_text else list(self.values)
+        """Each value, as Python has it; None for none."""
+        if self.is_text:
+            found: list[Any] = self.texts.listed()
+        else:
+            found = self.values.tolist() if isinstance(self.values, np.ndarray) else [*self.values]
+        if self.lacks:
+            found[-1] = None
+        return found
 
     def at(self, rows: Places) -> list[Any]:
         """The values of some of the rows."""
@@ -87,171 +78,156 @@ class Coded:
 
     def strings(self) -> bytes:
         """The texts as data of a String column."""
-        return row_by_row([self])
+        return self.texts.taken(self.codes)
+
+
+def joined(parts: Sequence[Coded | None], rows: Sequence[int], nothing: str = "") -> Coded | None:
+    """One attribute of groups of spans, so many each, one behind the other; None where none has it.
+
+    Args:
+        nothing: the text of those that lack it.
+    """
+    there = [part for part in parts if part is not None]
+    if len(parts) == 1 or not there:
+        return parts[0]
+    firsts = np.cumsum([0, *(len(part.texts.sizes) for part in there)]).tolist()
+    codes, texts, values = [], [part.texts for part in there], [part.values for part in there]
+    first = iter(firsts)
+    for part, count in zip(parts, rows, strict=True):
+        own = None if part is None else part.codes + np.int32(next(first))
+        codes.append(np.full(count, firsts[-1], np.int32) if own is None else own)
+    lacks = len(there) < len(parts)
+    if lacks:
+        texts.append(Strings.written([nothing]))
+        values.append(values[0][:1])
+    if there[0].is_text:
+        every: Any = ()
+    elif all(isinstance(each, np.ndarray) for each in values):
+        every = np.concatenate(values)
+    else:
+        every = [value for each in values for value in each]
+    return Coded(np.concatenate(codes), listed(texts), every, there[0].is_text, lacks)
 
 
 def coded(alike: Alike, column: int) -> Coded | None:
     """An attribute of spans that are alike; None where one of them has to be opened."""
-    name = alike.names[column]
-    value_at = alike.values_at(column)
-    if rule(pair(name.key[:-1])[0]) != KEEP:
+    name, values = alike.names[column], alike.values[column]
+    if values.read is None:
+        values.read = _read(name, values) or False
+    if not values.read:
         return None
+    found: Coded = values.read
+    return found.of(alike.which(values))
+
+
+def _read(name: Name, values: Values) -> Coded | None:
+    """One attribute, in whatever spans it was found."""
+    count = len(values.rows)
+    if _rule(name) != KEEP:
+        return None
+    if name.kind == INT:
+        return _integers(values, count)
+    if name.kind == DOUBLE:
+        return _numbers(values.lanes, count)
+    codes, strings = encoded(values, count)
     if name.kind == TEXT:
-        codes, strings = encoded(alike, value_at + 2)
-        return Coded(codes, strings, (), True) if _is_utf8(strings.data) else None
-    codes, strings = encoded(alike, value_at)
-    read = _READ.get(name.kind)
-    found = read(strings) if read else _anything(name.key, strings)
-    return Coded(codes, found.texts, found.values, False) if found else None
+        return Coded(codes, strings, (), True) if strings.are_utf8() else None
+    return _anything(name.key, codes, strings)
 
 
-def encoded(alike: Alike, at: Places) -> tuple[NDArray[np.int32], Strings]:
-    """Strings whose lengths stand at these places: which each is, and each once."""
-    packed = alike.packed
-    sizes = packed.byte(at) + 1
-    size = int(sizes[0])
-    if (sizes == size).all():
-        windows = packed.windows(at, size)
-        one = windows[:1].tobytes()
-        if alike_all(windows, one):
-            return np.zeros(len(at), np.int32), Strings(one, np.array([size]))
-    counts = np.bincount(sizes)
-    codes = np.empty(len(at), np.int32)
-    data: list[bytes] = []
-    each: list[NDArray[np.int64]] = []
-    known = 0
-    for size in np.flatnonzero(counts).tolist():
-        every = counts[size] == len(at)
-        rows = slice(None) if every else np.flatnonzero(sizes == size)
-        found = fixed(packed.windows(at[rows], size))
-        count, values = len(found.dictionary), found.dictionary.buffers()[1]
-        codes[rows] = found.indices.to_numpy(zero_copy_only=False) + known
-        data.append(values.to_pybytes()[: count * size])
-        each.append(np.full(count, size))
-        known += count
-    return codes, Strings(b"".join(data), np.concatenate(each))
+@lru_cache(maxsize=4096)
+def _rule(name: Name) -> Any:
+    return rule(pair(name.key[:-1])[0])
 
 
-def alike_all(windows: NDArray[np.bytes_], one: bytes) -> bool:
-    """Whether all are the same."""
-    width = len(one)
-    if width < 8:
-        return bool((windows.view(f"V{width}") == np.void(one)).all())
-    every: Any
-    for place in (*range(0, width - 8, 8), width - 8):
-        every = np.ndarray(len(windows), "<u8", windows, place, (width,))
-        if not (every == every[0]).all():
-            return False
-    return True
+def encoded(values: Values, count: int) -> tuple[Codes, Strings]:
+    """Strings, each behind its length: which each of so many spans has, and each once (or, where nearly
+    all differ, all of them)."""
+    lanes, sizes = values.lanes, values.sizes
+    if values.are_same:
+        return np.zeros(count, np.int32), Strings.of(lanes.view(np.uint8), sizes)
+    if different(lanes):
+        return np.arange(count, dtype=np.int32), Strings.of(lanes.view(np.uint8), sizes)
+    codes, table = fixed(lanes)
+    return codes, Strings.of(table, table[:, 0].astype(np.int64) + 1)
 
 
-def fixed(windows: NDArray[np.bytes_]) -> Any:
-    """Runs of bytes, all of one size, as an Arrow array of codes and a dictionary."""
-    kind = pa.binary(windows.itemsize)
-    data = pa.py_buffer(np.ascontiguousarray(windows).view(np.uint8))
-    return pa.FixedSizeBinaryArray.from_buffers(
-        kind, len(windows), [None, data]
-    ).dictionary_encode()
-
-
-def row_by_row(columns: Sequence[Coded]) -> bytes:
-    """The texts of all columns of the first row, then of the second, and so on."""
-    sizes = np.concatenate([column.texts.sizes for column in columns])
-    ends = np.zeros(len(sizes) + 1, np.int32)
-    np.cumsum(sizes, out=ends[1:])
-    data = pa.py_buffer(b"".join(column.texts.data for column in columns))
-    pool = pa.BinaryArray.from_buffers(pa.binary(), len(sizes), [None, pa.py_buffer(ends), data])
-    places = np.empty((len(columns[0].codes), len(columns)), np.int32)
-    first = 0
-    for at, column in enumerate(columns):
-        places[:, at] = column.codes + np.int32(first)
-        first += len(column.texts.sizes)
-    taken = pool.take(pa.array(places.ravel()))
-    _, offsets, found = taken.buffers()
-    end = np.frombuffer(offsets, np.int32)[len(taken)]
-    return bytes(memoryview(found)[:end])
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Whether strings are UTF-8; their lengths, less than 128, part them."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
+def different(lanes: NDArray[np.uint64]) -> bool:
+    """Whether rows seem to have a value each."""
+    if len(lanes) < SAMPLE:
         return False
-    return True
+    some, width = lanes[:SAMPLE].tobytes(), 8 * lanes.shape[1]
+    return len({some[at : at + width] for at in range(0, len(some), width)}) > DIFFERENT
 
 
-def _decoded(strings: Strings) -> list[str]:
-    ends = np.cumsum(strings.sizes)
-    begins = ends - strings.sizes + 1
-    if strings.data.isascii():
-        text = strings.data.decode()
-        return [text[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
-    data = strings.data
-    return [data[a:b].decode() for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
+def fixed(lanes: NDArray[np.uint64]) -> tuple[Codes, NDArray[np.uint8]]:
+    """Of rows of 64-bit numbers which each is, and the bytes of each once."""
+    width = 8 * lanes.shape[1]
+    data = pa.py_buffer(np.ascontiguousarray(lanes))
+    if width == 8:
+        every = pa.UInt64Array.from_buffers(pa.uint64(), len(lanes), [None, data])
+    else:
+        every = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(lanes), [None, data])
+    found = every.dictionary_encode()
+    codes = found.indices.to_numpy(zero_copy_only=False)
+    table = np.frombuffer(found.dictionary.buffers()[1], np.uint8, width * len(found.dictionary))
+    return codes, table.reshape(-1, width)
 
 
-def _written(texts: Sequence[str]) -> Strings:
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    if lengths.max(initial=0) < 128 and all(map(str.isascii, texts)):
-        return Strings(native.texts(texts), lengths + 1)
-    data = [native.texts([text]) for text in texts]
-    return Strings(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
-
-
-class _Read(NamedTuple):
-    values: Sequence[Any]
-    texts: Strings
-
-
-def _integers(strings: Strings) -> _Read | None:
+def _integers(values: Values, count: int) -> Coded | None:
     """Counts as varints of up to five bytes, behind length and tag; None where one is none."""
-    found: list[int] = []
-    for size, rows in strings.by_size():
-        digits = rows[:, 2:]
-        if not 3 <= size <= 7 or (digits[:, :-1] < 0x80).any() or (digits[:, -1] >= 0x80).any():
-            return None
-        total = np.zeros(len(rows), np.int64)
-        for place in range(size - 2):
-            total |= (digits[:, place] & _SEVEN).astype(np.int64) << 7 * place
-        found += total.tolist()
-    return _Read(found, _written(list(map(str, found))))
+    lanes, sizes = values.lanes, values.sizes
+    if lanes.shape[1] > 1 or sizes.max() > 7:
+        return None
+    digits = lanes[:, 0] >> _TAG
+    if ((digits & _DIGITS) != _MORE[sizes - 3]).any():
+        return None
+    total = digits & _SEVEN[0]
+    for place in range(1, int(sizes.max()) - 2):
+        total |= digits >> np.uint64(place) & _SEVEN[place]
+    codes, table = fixed(total[:, None])
+    found = table.view(np.int64)[:, 0]
+    texts = of_arrow(pa.array(found).cast(pa.string()))
+    return Coded(_of_all(codes, count), texts, found, False)
+
+
+def _numbers(lanes: NDArray[np.uint64], count: int) -> Coded | None:
+    """Finite numbers behind length and tag; None where one is none."""
+    numbers = np.ascontiguousarray(lanes.view(np.uint8)[:, 2:10]).view(np.uint64)
+    if different(numbers):
+        codes = np.arange(count, dtype=np.int32)
+        data = numbers.tobytes()
+    else:
+        codes, table = fixed(numbers)
+        data = table.tobytes()
+    values = np.frombuffer(data, "<f8")
+    if not np.isfinite(values).all():
+        return None
+    return Coded(_of_all(codes, count), _written(data), values, False)
+
+
+def _of_all(codes: Codes, count: int) -> Codes:
+    """Of so many spans, where all may have the same value."""
+    return codes if len(codes) == count else np.zeros(count, np.int32)
 
 
 @lru_cache(maxsize=2)
-def _numbers(data: bytes) -> _Read | None:
-    """Finite numbers behind length and tag, ten bytes each. What a call costs stands in it twice."""
-    rows = np.frombuffer(data, np.uint8).reshape(-1, 10)
-    found = np.frombuffer(np.ascontiguousarray(rows[:, 2:]).tobytes(), "<f8")
-    if not np.isfinite(found).all():
-        return None
-    values = found.tolist()
-    return _Read(values, _written(_as_text(found)))
-
-
-def _as_text(numbers: NDArray[np.float64]) -> list[str]:
-    """As `repr` writes them; Arrow is faster where it writes the same."""
+def _written(data: bytes) -> Strings:
+    """Numbers as `repr` writes them; Arrow is faster where it writes the same. What a call costs
+    stands in it twice."""
+    numbers = np.frombuffer(data, "<f8")
     size = np.abs(numbers)
-    alike = (size >= 1e-4) & (size < 1e6) & (numbers != np.rint(numbers))
-    texts: list[str] = pa.array(numbers).cast(pa.string()).to_pylist()
-    for at in np.flatnonzero(~alike).tolist():
-        texts[at] = repr(float(numbers[at]))
-    return texts
+    odd = ~((size >= 1e-4) & (size < 1e6) & (numbers != np.rint(numbers)))
+    texts = pa.array(numbers).cast(pa.string())
+    if odd.any():
+        own = pa.array(list(map(repr, numbers[odd].tolist())), pa.string())
+        texts = pa.compute.replace_with_mask(texts, pa.array(odd), own)
+    return of_arrow(texts)
 
 
-def _anything(key: bytes, strings: Strings) -> _Read | None:
-    ends = np.cumsum(strings.sizes).tolist()
-    parts = zip(ends, strings.sizes.tolist(), strict=True)
+def _anything(key: bytes, codes: Codes, strings: Strings) -> Coded | None:
     try:
-        values = [pair(key + strings.data[end - size : end])[1] for end, size in parts]
+        values = [pair(key + each)[1] for each in strings.each()]
     except Malformed:
         return None
-    return _Read(values, _written(list(map(as_json, values))))
-
-
-_READ: dict[int, Callable[[Strings], _Read | None]] = {
-    INT: _integers,
-    DOUBLE: lambda strings: _numbers(strings.data),
-}
+    return Coded(codes, Strings.written(list(map(as_json, values))), values, False)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,9 @@ from tollspan.collector.span import KINDS, Span
 from tollspan.columns import TEXTS
 
 from .alike import DOUBLE, INT, TEXT, Alike, Name
-from .coded import Coded, coded
+from .coded import Coded, coded, encoded
+from .keys import Keys
+from .packed import Places, Values
 
 __all__ = ["Group", "judged"]
 
@@ -41,9 +45,12 @@ _MUST_BE = {
 """Kinds of values that attributes of a call have; another one takes a closer look."""
 
 _MUST_SAY = {
-    semconv.COST_ROLE: b"\x07\x0a\x05" + OWNER.encode(),
-    semconv.HOP_COUNT: b"\x02\x18\x01",
-    semconv.CACHE_HIT: b"\x02\x10\x00",
+    name: int.from_bytes(value, "little")
+    for name, value in (
+        (semconv.COST_ROLE, b"\x05" + OWNER.encode()),
+        (semconv.HOP_COUNT, b"\x02\x18\x01"),
+        (semconv.CACHE_HIT, b"\x02\x10\x00"),
+    )
 }
 """Values as they travel, with their lengths: paid for by the call itself, no hops but the model, no
 answer out of a gateway's cache."""
@@ -69,24 +76,45 @@ class Meaning(NamedTuple):
 
 @dataclass
 class Group:
-    """Spans that are alike and may go straight."""
+    """Spans that are alike and may go straight; nothing of them stands in the bytes that came any more."""
 
-    alike: Alike
     part: Meaning
+    kind: str
     columns: Mapping[str, Coded]
+    called: Coded
+    """What they are named."""
+    rows: Places
+    """Which of all the spans that are looked at."""
+    parents: NDArray[np.uint8] | None
+    """8 bytes of each; None where they have none."""
+    starts_ns: Places
+    ends_ns: Places
+    versions: NDArray[np.uint64]
+    """See `span.version_of`."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def of(self, which: NDArray[np.bool_]) -> Group:
         """Some of them."""
         if which.all():
             return self
-        columns = {name: each.of(which) for name, each in self.columns.items()}
-        return Group(self.alike.of(which), self.part, columns)
+        return Group(
+            self.part,
+            self.kind,
+            {name: each.of(which) for name, each in self.columns.items()},
+            self.called.of(which),
+            self.rows[which],
+            None if self.parents is None else self.parents[which],
+            self.starts_ns[which],
+            self.ends_ns[which],
+            self.versions[which],
+        )
 
-    def joins(self) -> Iterator[tuple[NDArray[np.int32], list[str]]]:
-        """Of each way to be joined: the keys, and which of them each span has."""
+    def joining(self) -> Iterator[Keys]:
+        """Of each way to be joined the key of each span."""
         for prefix, column in self.part.keys:
-            of = self.columns[self.part.names[column]]
-            yield of.codes, [prefix + text for text in of.known]
+            yield Keys(prefix, self.columns[self.part.names[column]])
 
 
 def judged(alike: Alike) -> Group | None:
@@ -104,7 +132,29 @@ def judged(alike: Alike) -> Group | None:
         if column is None or (name in _NEVER_EMPTY and "" in column.known):
             return None
         columns[name] = column
-    return Group(alike, part, columns)
+    packed = alike.packed
+    parents = packed.windows(alike.ids_at() + 28, 8).view(np.uint8) if alike.has_parent else None
+    return Group(
+        part,
+        KINDS[alike.kind],
+        columns,
+        Coded(*encoded(alike.called(), len(alike.rows)), (), True),
+        alike.rows + packed.first,
+        None if parents is None else parents.reshape(-1, 8),
+        alike.starts_ns,
+        alike.ends_ns,
+        _versions(alike, semconv.COST_ROLE in columns),
+    )
+
+
+def _versions(alike: Alike, has_role: bool) -> NDArray[np.uint64]:
+    content = memoryview(alike.packed.bytes)
+    begins, ends = alike.ids_at() + 26, alike.ends_at
+    places = starmap(slice, zip(begins.tolist(), ends.tolist(), strict=True))
+    sums = np.fromiter(map(crc32, map(content.__getitem__, places)), np.uint64, len(ends))
+    sizes = (ends - begins).astype(np.uint64)
+    told = np.uint64((2 if has_role else 1) << 56)
+    return told | sums << np.uint64(24) | sizes & np.uint64(0xFFFFFF)
 
 
 def _say_what_they_must(alike: Alike, part: Meaning) -> NDArray[np.bool_]:
@@ -112,11 +162,18 @@ def _say_what_they_must(alike: Alike, part: Meaning) -> NDArray[np.bool_]:
     for at, name in enumerate(part.names if part.is_call else ()):
         must = _MUST_SAY.get(name)
         if must is not None:
-            seen = alike.packed.windows(alike.values_at(at), len(must))
-            may &= seen.view(f"V{len(must)}") == np.void(must)
+            values = alike.values[at]
+            says = values.lanes[:, 0] == must if values.lanes.shape[1] == 1 else np.zeros(1, bool)
+            may &= _of_all(alike, values, says)
     for _, column in part.keys:
-        may &= alike.packed.byte(alike.values_at(column) + 2) >= SHORTEST_KEY
+        values = alike.values[column]
+        may &= _of_all(alike, values, values.sizes > SHORTEST_KEY)
     return may
+
+
+def _of_all(alike: Alike, values: Values, says: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What values say of all the spans."""
+    return says[:1] if len(says) == 1 else says[alike.which(values)]
 
 
 @lru_cache(maxsize=1024)

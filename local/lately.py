@@ -6,17 +6,19 @@ Most spans that come late come soon: the request around a call ends just after i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tollspan.collector.sealed import Sealed
 from tollspan.collector.span import Span
 from tollspan.collector.stage import REMEMBERED_SPANS
 
+from .keys import Keys
+
 __all__ = ["Joins", "Lately"]
 
 Place = tuple[Sealed, int]
-Joins = Sequence[tuple[Sequence[str], Sequence[str]]]
-"""Keys, and the trace of each."""
+Joins = Sequence[tuple[Keys, Callable[[], Sequence[str]]]]
+"""Keys, and what tells the trace of each: seldom asked."""
 
 
 class _Batch:
@@ -93,8 +95,8 @@ class Lately:
         return [
             trace_id
             for batch in self._new
-            for told, traces in batch.keys
-            if not asked.isdisjoint(told)
-            for key, trace_id in zip(told, traces, strict=True)
+            for keys, traces in batch.keys
+            if not asked.isdisjoint(told := keys.texts())
+            for key, trace_id in zip(told, traces(), strict=True)
             if key in asked
         ]

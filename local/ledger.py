@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from tollspan.config import settings
 
 from . import rollups
 from ._embedded import Unreadable, connect
-from ._infile import as_file
+from ._infile import Infile
 from .keeping import forget_after, sums_can_be_made_again
 from .migrations import NewerLedger, migrate
 from .outfile import Outfile
@@ -82,9 +83,12 @@ class Ledger:
         self._lock = _locked(folder)
         self._connections: list[Any] = []
         self._readers: Queue[Any] = Queue()
+        self._infiles: defaultdict[str, Infile] = defaultdict(Infile)
         self._writing = Lock()
         self._counting = Lock()
         self._told, self._counted = 0, -1
+        self.removals = 0
+        """How often calls were taken out."""
         try:
             self._writer = self._connected()
             migrate(self._writer)
@@ -128,7 +132,7 @@ class Ledger:
 
     def _insert(self, table: str, form: str, body: bytes) -> None:
         try:
-            with as_file(body) as path, self._writing:
+            with self._writing, self._infiles[table].holding(body) as path:
                 _lines(
                     self._writer,
                     f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
@@ -154,6 +158,7 @@ class Ledger:
                 parameters,
             )
             if table == "llm_calls":
+                self.removals += 1
                 again = sums_can_be_made_again(settings())
                 rollups.forget(self._writer, all_of_them=again)
                 self._told += again
@@ -200,22 +205,23 @@ class Ledger:
             names, types, *rows = _lines(reader, timed, {}, "JSONCompactEachRowWithNamesAndTypes")
         return dict(zip(names, types, strict=True)), rows
 
-    def parquet(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
-        """The rows of a reading statement as one Parquet file, piece by piece.
+    def written(self, sql: str, form: str, parameters: Mapping[str, Any]) -> bytes:
+        """See `Readable`."""
+        with self._reader() as reader:
+            return _answer(reader, sql, parameters, form)
+
+    def file(self, sql: str, form: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+        """See `Readable`.
 
         The engine writes it to a temporary file first: memory holds a group of its rows.
-
-        Raises:
-            Busy: it took too long.
-            LedgerError: the engine refused it.
         """
         file = Outfile()
         try:
             with closing(connect(self.folder)) as connection:
                 for name, value in (LIMITS | OF_A_FILE).items():
                     connection.query(f"SET {name} = {value!r}")
-                into = f"INTO OUTFILE '{file.path}' FORMAT Parquet"
-                _lines(connection, f"{sql}\n{into}", parameters, "Null")
+                into = f"INTO OUTFILE '{file.path}' FORMAT {form}"
+                _answer(connection, f"{sql}\n{into}", parameters, "Null")
             return file.pieces()
         except BaseException:
             file.remove()
@@ -246,6 +252,8 @@ class Ledger:
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+        for file in self._infiles.values():
+            file.close()
         if not self._lock.closed:
             self._lock.close()
 
@@ -255,9 +263,14 @@ def _rows(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict
 
 
 def _lines(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) -> list[Any]:
+    answer = _answer(connection, sql, parameters, form)
+    return [json.loads(line) for line in answer.splitlines() if line]
+
+
+def _answer(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) -> bytes:
     bound = {name: _escaped(value) for name, value in parameters.items()}
     try:
-        answer = connection.query(sql, form, params=bound)
+        return bytes(connection.query(sql, form, params=bound).bytes())
     except (chdb.ChdbError, RuntimeError) as error:
         # Rows that it had written before it failed stand in front of the next answer (chdb-core 26.9).
         with suppress(chdb.ChdbError, RuntimeError):
@@ -265,7 +278,6 @@ def _lines(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) 
         if "TIMEOUT_EXCEEDED" in str(error) or "TOO_MANY_ROWS" in str(error):
             raise Busy("the query took too long; ask for a shorter time range") from error
         raise LedgerError(_first_line(error)) from error
-    return [json.loads(line) for line in bytes(answer.bytes()).splitlines() if line]
 
 
 _ROW = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

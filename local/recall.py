@@ -101,9 +101,9 @@ class Recall:
         """Which of these traces (16 bytes each) may have come before; from now on all have."""
         return self._traces.add(of_traces(ids))
 
-    def meets_keys(self, keys: Sequence[str]) -> NDArray[np.bool_]:
+    def meets_keys(self, keys: Hashes) -> NDArray[np.bool_]:
         """Which of these keys may have come before; from now on all have."""
-        return self._keys.add(of_texts(keys))
+        return self._keys.add(keys)
 
     def note(self, spans: Sequence[tuple[Sealed, Sequence[int]]], keys: Joins) -> None:
         """Remember spans that go straight (which of each group), and keys with their traces."""

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Hashes", "Seen", "of_texts", "of_traces"]
+__all__ = ["Hashes", "Seen", "of_rows", "of_texts", "of_traces"]
 
 Hashes = NDArray[np.uint64]
+Probes = list[tuple[NDArray[np.int64], NDArray[np.uint8]]]
 
 BITS = 1 << 25
 PROBES = 5
@@ -24,12 +25,25 @@ MOST_LAYERS = 32
 _ONE, _TWO, _THREE = (
     np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 )
+_MANY = np.random.default_rng().integers(1, 1 << 64, 64, np.uint64) | np.uint64(1)
+"""Nobody else knows them, so nobody can choose texts that meet."""
 _SEVEN, _THREE_BITS, _HALF = np.uint64(7), np.uint64(3), np.uint64(32)
 
 
 def of_texts(texts: Sequence[str]) -> Hashes:
-    """Hashes of texts, for as long as this process lives."""
-    return np.fromiter(map(hash, texts), np.int64, len(texts)).view(np.uint64)
+    """Hashes of texts, for as long as this process lives; of long ones, of their beginnings."""
+    data = [text.encode("utf-8", "surrogatepass")[: 8 * len(_MANY)] for text in texts]
+    lanes = -(-max(map(len, data), default=0) // 8)
+    rows = b"".join(each.ljust(8 * lanes, b"\0") for each in data)
+    return of_rows(np.frombuffer(rows, "<u8").reshape(len(texts), lanes))
+
+
+def of_rows(lanes: NDArray[np.uint64]) -> Hashes:
+    """The same of texts as rows of bytes, taken as 64-bit numbers, with zeros behind each."""
+    found = np.zeros(len(lanes), np.uint64)
+    for lane, factor in zip(lanes.T, _MANY, strict=False):
+        found += (lane ^ lane >> _HALF) * factor
+    return found
 
 
 def of_traces(ids: bytes) -> Hashes:
@@ -53,29 +67,32 @@ class Seen:
     def add(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which may have been there before, those before it in `hashes` not counted; from now on
         all are."""
-        found = self.has(hashes)
+        probes = _probes(hashes)
+        found = self._has(probes, len(hashes))
         if self._in_last > PER_LAYER and not self.is_full:
             self._layers.append(np.zeros(BITS // 8, np.uint8))
             self._in_last = 0
         last = self._layers[-1]
-        for byte, bit in _probes(hashes):
+        for byte, bit in probes:
             np.bitwise_or.at(last, byte, bit)
         self._in_last += len(hashes)
         return found
 
     def has(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which may be there. For any thread."""
-        found = np.full(len(hashes), self.is_full)
-        probes = _probes(hashes)
+        return self._has(_probes(hashes), len(hashes))
+
+    def _has(self, probes: Probes, count: int) -> NDArray[np.bool_]:
+        found = np.full(count, self.is_full)
         for layer in self._layers:
-            there = np.full(len(hashes), True)
+            there = np.full(count, True)
             for byte, bit in probes:
                 there &= (layer[byte] & bit) != 0
             found |= there
         return found
 
 
-def _probes(hashes: Hashes) -> list[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+def _probes(hashes: Hashes) -> Probes:
     """Where each of them has its bits: bytes, and the bit in each."""
     mixed = hashes * _THREE
     mixed = (mixed ^ mixed >> _HALF) * _ONE

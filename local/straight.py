@@ -18,22 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollspan import semconv
-from tollspan.collector.call import Call
+from tollspan.collector.call import Call, call_id
 from tollspan.collector.opened import Scope
 from tollspan.collector.ownership import OWNER
 from tollspan.collector.sealed import Sealed
 
-from .alike import Packed, Places, sorted_out
-from .coded import fixed
+from .alike import sorted_out
+from .ids import Ids
 from .judged import Group, judged
+from .lately import Joins
+from .packed import Packed, Places
 from .recall import Recall
-from .straight_calls import StraightCalls
-from .straight_rows import Source, Straight, source_of
+from .seen import Hashes
+from .straight_calls import of_calls
+from .straight_rows import Part, Source, of_spans, source_of
 
 __all__ = ["MOST_TOGETHER", "Gone", "gone_straight"]
 
-MOST_TOGETHER = 16_384
-"""Spans of one pass: their bytes and what is made of them fit the memory that is kept for that."""
+MOST_TOGETHER = 32_768
+"""Spans of one pass, as many as of one commit: what goes in as one block goes in for less."""
 
 
 @dataclass
@@ -86,120 +89,107 @@ class _Pass:
         sizes = [len(each.spans) for each in sealed]
         self._of_sealed = np.repeat(np.arange(len(sealed)), sizes)
         self._firsts = np.cumsum([0, *sizes])
-        self._packed = Packed([raw for each in sealed for raw in each.spans])
-        self._traces = _traces(self._packed)
-        self._groups = [group for group in map(judged, sorted_out(self._packed)[0]) if group]
+        raws = [raw for each in sealed for raw in each.spans]
+        self._ids = Ids(raws)
+        self._groups = [group for part in self._ids.packed(raws) for group in _groups(part)]
 
     def go(self) -> None:
         straight = self._straight()
         for sealed, places in self._by_sealed(np.flatnonzero(~straight)):
             self._gone.rest += ((sealed, place) for place in places)
-        groups = [group.of(straight[group.alike.rows]) for group in self._groups]
-        groups = [group for group in groups if len(group.alike.rows)]
+        groups = [group.of(straight[group.rows]) for group in self._groups]
+        groups = [group for group in groups if len(group)]
         if groups:
             self._write(groups)
 
     def _straight(self) -> NDArray[np.bool_]:
         """Which spans go straight: those of traces that have one call, and all whose spans may."""
-        count = len(self._packed.raws)
-        may, calls = np.zeros(count, bool), np.zeros(count, bool)
+        ids = self._ids
+        may, calls = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
         for group in self._groups:
-            may[group.alike.rows] = True
-            calls[group.alike.rows] = group.part.is_call
+            may[group.rows] = True
+            calls[group.rows] = group.part.is_call
         if not may.any():
             return may
-        traces = self._traces
-        fine: NDArray[np.bool_] = np.bincount(traces.of, calls) == 1
-        fine[traces.of[~may]] = False
-        self._none_twice(fine)
+        fine: NDArray[np.bool_] = np.bincount(ids.traces, calls) == 1
+        fine[ids.traces[~may]] = False
+        fine[ids.traces[ids.twice()]] = False
         if self._elsewhere:
-            fine &= np.array([each not in self._elsewhere for each in traces.ids()])
-        fine &= ~self._recall.meets_traces(traces.data)
-        for group in self._groups:
-            for codes, keys in group.joins():
-                shared = np.bincount(codes)[codes] > 1
-                shared |= self._recall.meets_keys(keys)[codes]
-                fine[traces.of[group.alike.rows[shared]]] = False
-        return may & fine[traces.of]
-
-    def _none_twice(self, fine: NDArray[np.bool_]) -> None:
-        """Of a span that comes twice, the stage says which copy stands."""
-        of = self._traces.of
-        if len(fine) < len(of):
-            ids = fixed(self._packed.windows(self._packed.starts + 2, 26))
-            if len(ids.dictionary) < len(of):
-                codes = ids.indices.to_numpy(zero_copy_only=False)
-                fine[of[np.bincount(codes)[codes] > 1]] = False
+            fine &= np.array([each not in self._elsewhere for each in ids.trace_ids()])
+        fine &= ~self._recall.meets_traces(ids.of_traces())
+        joining = [(group.rows, keys) for group in self._groups for keys in group.joining()]
+        if joining:
+            hashes = np.concatenate([keys.hashes() for _, keys in joining])
+            shared = _twice(hashes) | self._recall.meets_keys(hashes)
+            fine[ids.traces[np.concatenate([rows for rows, _ in joining])[shared]]] = False
+        return may & fine[ids.traces]
 
     def _by_sealed(self, rows: Places) -> Iterator[tuple[Sealed, list[int]]]:
         """Spans by whom they came with, and their places there."""
-        of = self._of_sealed[rows]
+        places = self._ids.places[rows]
+        of = self._of_sealed[places]
         for at in np.unique(of).tolist():
-            yield self._sealed[at], (rows[of == at] - self._firsts[at]).tolist()
+            yield self._sealed[at], (places[of == at] - self._firsts[at]).tolist()
 
     def _write(self, groups: Sequence[Group]) -> None:
         sources, of_sealed = _sources(self._sealed)
-        ranks = np.zeros(len(self._traces), np.uint64)
-        made: list[Straight] = []
-        for group in groups:
-            rows = group.alike.rows
-            kind = StraightCalls if group.part.is_call else Straight
-            made.append(kind(group.alike, group.columns, sources, of_sealed[self._of_sealed[rows]]))
-            np.add.at(ranks, self._traces.of[rows], made[-1].evidence())
-        joins: list[tuple[list[str], list[str]]] = []
-        for group, straight in zip(groups, made, strict=True):
-            self._gone.add("spans", straight.span_block())
-            if isinstance(straight, StraightCalls):
-                ranks_here = ranks[self._traces.of[group.alike.rows]]
-                joins += self._write_calls(group, straight, ranks_here)
-        rows = np.concatenate([group.alike.rows for group in groups])
+        of_sealed = of_sealed[self._of_sealed[self._ids.places]]
+        parts = [Part(each, self._ids.table[each.rows], of_sealed[each.rows]) for each in groups]
+        ranks = np.zeros(self._ids.traces[-1] + 1, np.uint64)
+        for part in parts:
+            np.add.at(ranks, self._ids.traces[part.group.rows], part.evidence())
+        self._gone.add("spans", of_spans(parts, sources).span_block())
+        calls = [part for part in parts if part.group.part.is_call]
+        joins: Joins = []
+        if calls:
+            trace_of = self._ids.traces[np.concatenate([part.group.rows for part in calls])]
+            joins = self._write_calls(calls, ranks[trace_of], sources)
+        rows = np.concatenate([group.rows for group in groups])
         self._recall.note(list(self._by_sealed(rows)), joins)
 
     def _write_calls(
-        self, group: Group, straight: StraightCalls, ranks: NDArray[np.uint64]
-    ) -> Iterator[tuple[list[str], list[str]]]:
-        """Their rows; yields keys, and the traces of these."""
-        calls, hops, ids = straight.call_blocks(ranks)
+        self,
+        parts: Sequence[Part],
+        ranks: NDArray[np.uint64],
+        sources: Sequence[Source],
+    ) -> Joins:
+        """Their rows; returns keys, and the traces of these."""
+        straight = of_calls(parts, sources)
+        calls, hops = straight.call_blocks(ranks)
         self._gone.add("llm_calls", calls)
         self._gone.add("llm_hops", hops)
-        traces = straight.trace_ids()
-        self._gone.told += zip(ids, traces, strict=True)
-        self._gone.bearers += self._bearers(group, ids)
-        for prefix, column in group.part.keys:
-            of = group.columns[group.part.names[column]]
-            self._gone.add("span_links", straight.link_block(prefix, of))
-        for codes, known in group.joins():
-            yield [known[code] for code in codes.tolist()], traces
+        self._gone.add("span_links", straight.link_block())
+        self._gone.told += straight.told()
+        self._gone.bearers += self._bearers(parts)
+        return [(keys, part.trace_ids) for part in parts for keys in part.group.joining()]
 
-    def _bearers(self, group: Group, ids: Sequence[str]) -> Iterator[Call]:
-        column = group.columns.get(semconv.API_KEY_FINGERPRINT)
-        if column is None:
-            return
-        for at in np.unique(column.codes, return_index=True)[1].tolist():
-            ((sealed, (place,)),) = self._by_sealed(group.alike.rows[at : at + 1])
-            span = sealed.opened(place)
-            yield Call(ids[at], span, span.attributes, OWNER, span.span_id, [], span.version)
-
-
-class _Traces:
-    """Which trace each span is of, and the ids of these, one behind the other."""
-
-    def __init__(self, of: Places, data: bytes) -> None:
-        self.of = of
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data) // 16
-
-    def ids(self) -> Iterator[str]:
-        text = self.data.hex()
-        return (text[at : at + 32] for at in range(0, len(text), 32))
+    def _bearers(self, parts: Sequence[Part]) -> Iterator[Call]:
+        """A call for each API key."""
+        seen: set[str] = set()
+        for part in parts:
+            column = part.group.columns.get(semconv.API_KEY_FINGERPRINT)
+            if column is None:
+                continue
+            for at in np.unique(column.codes, return_index=True)[1].tolist():
+                key = column.known[column.codes[at]]
+                if key in seen:
+                    continue
+                seen.add(key)
+                ((sealed, (place,)),) = self._by_sealed(part.group.rows[at : at + 1])
+                span = sealed.opened(place)
+                own = call_id(span.trace_id, span.span_id, span.start_ns)
+                yield Call(own, span, span.attributes, OWNER, span.span_id, [], span.version)
 
 
-def _traces(packed: Packed) -> _Traces:
-    found = fixed(packed.windows(packed.starts + 2, 16))
-    data = found.dictionary.buffers()[1].to_pybytes()[: 16 * len(found.dictionary)]
-    return _Traces(found.indices.to_numpy(zero_copy_only=False).astype(np.int64), data)
+def _groups(packed: Packed) -> Iterator[Group]:
+    return filter(None, map(judged, sorted_out(packed)))
+
+
+def _twice(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of them some other equals."""
+    ordered = np.sort(hashes)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.isin(hashes, again) if len(again) else np.zeros(len(hashes), bool)
 
 
 def _sources(sealed: Sequence[Sealed]) -> tuple[list[Source], Places]:

@@ -6,7 +6,7 @@ A call of ours that pays for itself: what its row says stands in its attributes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -21,14 +21,15 @@ from tollspan.collector.values import texts
 from tollspan.columns import TEXTS
 
 from . import native
-from .alike import Places
 from .blocks import COUNT_TYPES, EXACT_BELOW, LOW, MAP, PLAIN, STEPS, TIME, steps
-from .coded import Coded, row_by_row
+from .judged import Group
 from .native import Column
+from .packed import Places
+from .ragged import lows_coded
 from .savings import COUNTED, saved
-from .straight_rows import LOWS, Straight, hexes
+from .straight_rows import LOWS, Part, Source, Straight, hexes, split
 
-__all__ = ["StraightCalls"]
+__all__ = ["StraightCalls", "of_calls"]
 
 DECIDE = frozenset(
     {
@@ -45,64 +46,73 @@ DECIDE = frozenset(
 )
 """What prices depend on, beside `COUNTED`."""
 
+_TOO_MANY = 2**62
+"""Combinations of values to be told apart by one number."""
+
 DTYPES = {"B": np.uint8, "H": np.uint16, "I": np.uint32, "Q": np.uint64, "q": np.int64, "d": float}
 
 
 class StraightCalls(Straight):
-    """Calls that are alike."""
+    """Calls of some groups in the order of their ids, nearly: in that of their starts."""
 
-    def call_blocks(self, ranks: NDArray[np.uint64]) -> tuple[bytes, bytes, list[str]]:
-        """Blocks of `llm_calls` and of `llm_hops`, and the ids of the calls.
+    def call_blocks(self, ranks: NDArray[np.uint64]) -> tuple[bytes, bytes]:
+        """Blocks of `llm_calls` and of `llm_hops`.
 
         Args:
-            ranks: of each call's trace.
+            ranks: of the trace of each call, in their order in the groups.
         """
-        versions = ranks << np.uint64(18) | self.versions & np.uint64(0x3FFFF)
-        ids = self._call_ids()
+        versions = ranks[self._order] << np.uint64(18) | self.versions & np.uint64(0x3FFFF)
         shared = [
-            ("call_id", "String", hexes(ids, 16)),
+            ("call_id", "String", hexes(self.ids, 16)),
             ("trace_id", "String", self._trace_column),
-            ("time", TIME, self._alike.starts_ns.tobytes()),
+            ("time", TIME, self.starts_ns.tobytes()),
             ("version", "UInt64", versions.tobytes()),
             *self._resources(),
         ]
         calls = [*shared, *self._call_columns()]
         hops = [*shared, *self._hop_columns()]
-        text = ids.hex()
-        told = [text[at : at + 32] for at in range(0, len(text), 32)]
-        return native.block(calls, len(self)), native.block(hops, len(self)), told
+        return native.block(calls, len(self)), native.block(hops, len(self))
 
-    def link_block(self, prefix: str, of: Coded) -> bytes:
-        """A block of `span_links`: `prefix` and a text of each call."""
-        texts = of.texts.behind(prefix.encode())
-        keys = Coded(of.codes, texts, (), is_text=True).strings()
-        columns = [("key", "String", keys), ("trace_id", "String", self._trace_column)]
-        return native.block(columns, len(self))
+    def link_block(self) -> bytes:
+        """A block of `span_links`; empty where no key joins any of them."""
+        keys, traces = [], []
+        for part in self._parts:
+            found = [each.strings() for each in part.group.joining()]
+            keys += found
+            traces += [hexes(part.traces(), 16)] * len(found)
+        size = sum(len(part) * len(part.group.part.keys) for part in self._parts)
+        if not size:
+            return b""
+        columns = [("key", "String", b"".join(keys)), ("trace_id", "String", b"".join(traces))]
+        return native.block(columns, size)
 
-    def _call_ids(self) -> bytes:
+    def told(self) -> list[tuple[str, str]]:
+        """Id and trace of each."""
+        return list(zip(split(self.ids, 16), split(self.traces, 16), strict=True))
+
+    @cached_property
+    def ids(self) -> bytes:
         """See `call.call_id`; 16 bytes of each."""
         both = np.concatenate((self._ids[:, :16], self._ids[:, 18:]), axis=1)
-        named = both.tobytes().hex().encode()
-        digests = [
-            blake2b(named[at : at + 48], digest_size=8).digest() for at in range(0, len(named), 48)
-        ]
-        starts = self._alike.starts_ns.astype(">u8").view(np.uint8).reshape(-1, 8)
+        hashed = partial(blake2b, digest_size=8)
+        digests = [hashed(named.encode()).digest() for named in split(both.tobytes(), 24)]
+        starts = self.starts_ns.astype(">u8").view(np.uint8).reshape(-1, 8)
         ends = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 8)
         return np.concatenate((starts, ends), axis=1).tobytes()
 
     def _call_columns(self) -> list[Column]:
-        size, columns = len(self), self._columns
+        lasted = bytes(len(self)) + (self._lasted / 1e9).tobytes()
         found: list[Column] = [
             ("span_id", "String", self._span_column),
             ("owner_span_id", "String", self._span_column),
-            ("duration_s", "Nullable(Float64)", bytes(size) + (self._lasted() / 1e9).tobytes()),
+            ("duration_s", "Nullable(Float64)", lasted),
             ("scope", LOW, self._of_sources(lambda source: source.scope)),
             ("role", LOW, self._same(OWNER)),
         ]
-        status = columns.get(semconv.STATUS)
+        status = self._column(semconv.STATUS, nothing="success")
         found.append(("status", LOW, status.low() if status else self._same("success")))
         for name, key in TEXTS.items():
-            if (told := columns.get(key)) is not None:
+            if (told := self._column(key)) is not None:
                 plain = name in PLAIN
                 found.append(
                     (name, "String" if plain else LOW, told.strings() if plain else told.low())
@@ -130,114 +140,125 @@ class StraightCalls(Straight):
         read: Callable[[Any], Known],
     ) -> None:
         """A Nullable column, unless nothing is known."""
-        told = self._columns.get(key)
+        told = self._column(key)
         if told is not None:
-            absent, values = read(told.known)
+            absent, values = read(told.values)
+            if told.lacks:
+                absent[-1] = True
             if not absent.all():
-                data = (
-                    absent[told.codes].tobytes() + values.astype(DTYPES[code])[told.codes].tobytes()
-                )
-                found.append((name, f"Nullable({type_})", data))
+                data = np.where(absent, 0, values).astype(DTYPES[code])[told.codes].tobytes()
+                found.append((name, f"Nullable({type_})", absent[told.codes].tobytes() + data))
 
     def _add_saved(self, found: list[Column]) -> None:
         """`cache_saved_usd`, of the calls that used a cache."""
-        columns = self._columns
-        used = np.zeros(len(self), bool)
-        for name in (semconv.CACHE_READ_TOKENS, semconv.CACHE_WRITE_TOKENS):
-            if name in columns:
-                used |= (np.array(columns[name].known) != 0)[columns[name].codes]
-        places = np.flatnonzero(used)
-        if not len(places) or semconv.COST_DERIVED not in columns:
-            return
-        names = [name for name in columns if name in COUNTED]
-        steps, known = np.zeros(len(self), np.int64), np.zeros(len(self), bool)
-        counted = [np.array(columns[name].known, np.int64) for name in names]
-        for said, at in self._by_what_decides(places):
-            each = zip(names, counted, strict=True)
-            stated = np.stack([values[columns[name].codes[at]] for name, values in each], axis=1)
-            derived = columns[semconv.COST_DERIVED].at(at)
-            steps[at], known[at] = saved(said, names, stated, derived, self._starts(at))
+        each = [savings_of(part.group) for part in self._parts]
+        steps = np.concatenate([one for one, _ in each])[self._order]
+        known = np.concatenate([one for _, one in each])[self._order]
         if known.any():
             data = (~known).tobytes() + np.where(known, steps, 0).tobytes()
             found.append(("cache_saved_usd", "Nullable(Decimal(18, 12))", data))
 
-    def _by_what_decides(self, places: Places) -> Iterator[tuple[Mapping[str, Any], Places]]:
-        """Calls by what prices depend on, but for `COUNTED`."""
-        columns = self._columns
-        names = [name for name in columns if name in DECIDE]
-        codes = [columns[name].codes[places].tolist() for name in names]
-        found: dict[tuple[int, ...], list[int]] = {}
-        for row, key in zip(places.tolist(), zip(*codes, strict=True), strict=True):
-            found.setdefault(key, []).append(row)
-        for key, at in found.items():
-            said = {name: columns[name].known[code] for name, code in zip(names, key, strict=True)}
-            yield said, np.array(at)
-
-    def _starts(self, at: Places) -> list[int]:
-        found: list[int] = self._alike.starts_ns[at].tolist()
-        return found
-
     def _add_grouped(self, found: list[Column]) -> None:
         """Tags, other usage, finish reasons: columns of more than one value."""
-        size, columns = len(self), self._columns
-        tags = [name for name in columns if name.startswith(semconv.TAG_PREFIX)]
-        if tags:
-            keys = [name.removeprefix(semconv.TAG_PREFIX) for name in tags]
-            values = row_by_row([columns[name] for name in tags])
-            found.append(("tags", MAP, native.maps_alike(keys, size, values)))
-        used = [name for name in rows.OTHER_USAGE if name in columns]
-        if used:
-            told = [np.array(columns[name].known, float)[columns[name].codes] for name in used]
-            data = native.maps_alike(used, size, np.stack(told, axis=1).tobytes())
+        names = [
+            [name for name in group.columns if name.startswith(semconv.TAG_PREFIX)]
+            for group in self._groups
+        ]
+        if any(names):
+            keys = [tuple(name.removeprefix(semconv.TAG_PREFIX) for name in each) for each in names]
+            found.append(("tags", MAP, self._maps(keys, self._cells(names).texts())))
+        used = [
+            tuple(name for name in rows.OTHER_USAGE if name in group.columns)
+            for group in self._groups
+        ]
+        if any(used):
+            data = self._maps(used, self._cells(used).numbers())
             found.append(("usage", "Map(LowCardinality(String), Float64)", data))
-        reasons = columns.get(semconv.FINISH_REASONS)
+        reasons = self._column(semconv.FINISH_REASONS)
         if reasons is not None:
-            each = [tuple(texts(value)) for value in reasons.known]
-            found.append(
-                ("finish_reasons", LOWS, native.lows([each[at] for at in reasons.codes.tolist()]))
-            )
+            said = [tuple(texts(value)) for value in reasons.known]
+            found.append(("finish_reasons", LOWS, lows_coded(said, reasons.codes)))
 
     def _hop_columns(self) -> list[Column]:
         """Of the one hop of a direct call: see `call.made`."""
-        size, columns = len(self), self._columns
         found: list[Column] = [
-            ("hop_index", "UInt16", bytes(2 * size)),
+            ("hop_index", "UInt16", bytes(2 * len(self))),
             ("owner", LOW, self._same(OWNER)),
             ("status", LOW, self._same(STATUSES[0])),
             ("role", LOW, self._same("model")),
             ("evidence", LOW, self._same("observed")),
         ]
         for name, key in rows.OF_CALL.items():
-            if key in columns:
-                found.append((name, LOW, columns[key].low()))
-        if semconv.PROVIDER in columns:
-            provider = columns[semconv.PROVIDER].low()
+            if (told := self._column(key)) is not None:
+                found.append((name, LOW, told.low()))
+        if (maker := self._column(semconv.PROVIDER)) is not None:
+            provider = maker.low()
             found += [("name", LOW, provider), ("provider", LOW, provider)]
-        models = (semconv.MODEL_SERVED, semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
-        model = next((columns[name] for name in models if name in columns), None)
+        model = self._column(semconv.MODEL_SERVED, semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
         if model is not None:
             found.append(("model", LOW, model.low()))
         return found
+
+
+def of_calls(parts: Sequence[Part], sources: Sequence[Source]) -> StraightCalls:
+    """All of them in the order of their starts."""
+    starts = np.concatenate([part.group.starts_ns for part in parts])
+    return StraightCalls(parts, sources, np.argsort(starts, kind="stable"))
+
+
+def savings_of(group: Group) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """What prompt caching saved each call, in steps of a row's money, and of which that is known."""
+    columns, count = group.columns, len(group)
+    found, known, used = (np.zeros(count, kind) for kind in (np.int64, bool, bool))
+    for name in (semconv.CACHE_READ_TOKENS, semconv.CACHE_WRITE_TOKENS):
+        if name in columns:
+            used |= (columns[name].values != 0)[columns[name].codes]
+    places = np.flatnonzero(used)
+    if not len(places) or semconv.COST_DERIVED not in columns:
+        return found, known
+    names = [name for name in columns if name in COUNTED]
+    for said, at in _by_what_decides(group, places):
+        stated = np.stack([columns[name].values[columns[name].codes[at]] for name in names], axis=1)
+        derived = columns[semconv.COST_DERIVED].at(at)
+        found[at], known[at] = saved(said, names, stated, derived, group.starts_ns[at].tolist())
+    return found, known
+
+
+def _by_what_decides(group: Group, places: Places) -> Iterator[tuple[Mapping[str, Any], Places]]:
+    """Calls by what prices depend on, but for `COUNTED`."""
+    columns = group.columns
+    names = [name for name in columns if name in DECIDE]
+    key, most = np.zeros(len(places), np.int64), 1
+    for name in names:
+        count = len(columns[name].texts.sizes)
+        if most * count >= _TOO_MANY:
+            known, key = np.unique(key, return_inverse=True)
+            most = len(known)
+        key = key * count + columns[name].codes[places]
+        most *= count
+    order = np.argsort(key, kind="stable")
+    for some in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
+        at = places[some]
+        said = {name: columns[name].known[columns[name].codes[at[0]]] for name in names}
+        yield said, at
 
 
 Known = tuple[NDArray[np.bool_], NDArray[Any]]
 """Which values of an attribute do not fit their column, and all of them."""
 
 
-def _counts(values: Sequence[int], below: int) -> Known:
-    found = np.array(values, np.int64)
-    return found >= below, found
+def _counts(values: NDArray[np.int64], below: int) -> Known:
+    return values >= below, values
 
 
-def _money(values: Sequence[float]) -> Known:
+def _money(usd: NDArray[np.float64]) -> Known:
     """See `blocks.steps`."""
-    usd = np.array(values, float)
     scaled = usd * STEPS
     nearest = np.rint(scaled)
     simple = (usd >= 0) & (usd < EXACT_BELOW) & (np.abs(scaled - nearest) < 1e-3)
     absent, found = ~simple, np.where(simple, nearest, 0).astype(np.int64)
     for at in np.flatnonzero(~simple).tolist():
-        exact = steps(values[at])
+        exact = steps(float(usd[at]))
         absent[at] = exact is None
         found[at] = exact or 0
     return absent, found
@@ -247,6 +268,5 @@ def _flags(values: Sequence[bool]) -> Known:
     return np.zeros(len(values), bool), np.array(values, bool)
 
 
-def _numbers(values: Sequence[float]) -> Known:
-    found = np.array(values, float)
-    return found < 0, found
+def _numbers(values: NDArray[np.float64]) -> Known:
+    return values < 0, values

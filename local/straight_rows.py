@@ -1,31 +1,35 @@
-"""Spans that are alike as blocks of the ledger's tables.
+"""Spans that go straight as blocks of the ledger's tables.
 
 The same rows as `blocks` makes of opened spans, column by column from the bytes that came;
-`tests/test_straight.py` holds both to the same result.
+`tests/test_straight.py` holds both to the same result. One block in the order in which the table keeps
+its rows goes in for two thirds of what two others take: the engine need not bring them together and
+sort them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tollspan import semconv
 from tollspan.collector.opened import Scope
-from tollspan.collector.span import KINDS, STATUSES, Span
+from tollspan.collector.span import STATUSES, Span
 from tollspan.collector.values import mapped
 
 from . import native
-from .alike import Alike
 from .blocks import LOW, MAP, TIME
-from .coded import Coded, encoded, row_by_row
+from .coded import Coded, joined
+from .judged import Group
 from .native import Column
+from .packed import Places
+from .ragged import Cells, lows_coded
+from .strings import Strings, trimmed
 
-__all__ = ["LOWS", "Source", "Straight", "hexes", "source_of"]
+__all__ = ["LOWS", "Part", "Source", "Straight", "hexes", "of_spans", "source_of", "split"]
 
 LOWS = "Array(LowCardinality(String))"
 
@@ -47,100 +51,140 @@ def source_of(resource: Mapping[str, Any], scope: Scope) -> Source:
     return Source(one.service, one.environment, resource, scope.name, scope.version)
 
 
-class Straight:
-    """Spans that are alike.
+class Part:
+    """Spans of one group: who they are and who sent them."""
 
-    Args:
-        alike: the spans.
-        columns: their attributes by name, in order.
-        sources: who sends.
-        of_source: which of these sent each span.
-    """
-
-    def __init__(
-        self,
-        alike: Alike,
-        columns: Mapping[str, Coded],
-        sources: Sequence[Source],
-        of_source: NDArray[np.int64],
-    ) -> None:
-        self._alike = alike
-        self._columns = columns
-        self._sources = sources
-        self._of_source = of_source
-        ids = alike.packed.windows(alike.ids_at(), 26).view(np.uint8).reshape(-1, 26)
-        self._ids = ids
-        self._traces = np.ascontiguousarray(ids[:, :16]).tobytes()
-        self.versions = self._versions()
-        self._trace_column = hexes(self._traces, 16)
-        self._span_column = hexes(np.ascontiguousarray(ids[:, 18:]).tobytes(), 8)
+    def __init__(self, group: Group, ids: NDArray[np.uint8], of_source: NDArray[np.int64]) -> None:
+        self.group = group
+        self.ids = ids
+        """Trace id, two bytes, span id."""
+        self.of_source = of_source
 
     def __len__(self) -> int:
-        return len(self._alike.rows)
+        return len(self.group)
 
-    def _versions(self) -> NDArray[np.uint64]:
-        """See `span.version_of`."""
-        alike, content = self._alike, memoryview(self._alike.packed.bytes)
-        begins, ends = alike.ids_at() + 26, alike.ends_at
-        places = zip(begins.tolist(), ends.tolist(), strict=True)
-        sums = np.fromiter((crc32(content[a:b]) for a, b in places), np.uint64, len(ends))
-        told = 2 if semconv.COST_ROLE in self._columns else 1
-        sizes = (ends - begins).astype(np.uint64)
-        return np.uint64(told << 56) | sums << np.uint64(24) | sizes & np.uint64(0xFFFFFF)
+    def traces(self) -> bytes:
+        """Their trace ids, 16 bytes each."""
+        return np.ascontiguousarray(self.ids[:, :16]).tobytes()
+
+    def trace_ids(self) -> list[str]:
+        """The same as hex."""
+        return split(self.traces(), 16)
 
     def evidence(self) -> NDArray[np.uint64]:
         """What each adds to the rank of its trace: see `stage._evidence`."""
-        return (self.versions >> np.uint64(40)) + np.uint64(1 << 24)
+        return (self.group.versions >> np.uint64(40)) + np.uint64(1 << 24)
 
-    def trace_ids(self) -> list[str]:
-        """Of each, as hex."""
-        text = self._traces.hex()
-        return [text[at : at + 32] for at in range(0, len(text), 32)]
+
+class Straight:
+    """Spans of some groups in one order.
+
+    Args:
+        sources: who sends.
+        order: where each of them stands in the groups, one group behind the other.
+    """
+
+    def __init__(self, parts: Sequence[Part], sources: Sequence[Source], order: Places) -> None:
+        self._parts = parts
+        self._sources = sources
+        self._order = order
+        self._groups = [part.group for part in parts]
+        self._sizes = list(map(len, parts))
+        self._ids = self._ordered([part.ids for part in parts])
+        self.versions = self._ordered([group.versions for group in self._groups])
+        self.starts_ns = self._ordered([group.starts_ns for group in self._groups])
+        self._lasted = self._ordered([group.ends_ns for group in self._groups]) - self.starts_ns
+        self._of_source = self._ordered([part.of_source for part in parts])
+        self._of_part = np.repeat(np.arange(len(parts)), self._sizes)[order]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _ordered(self, each: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        every: NDArray[Any] = np.concatenate(each) if len(each) > 1 else each[0]
+        return every[self._order]
+
+    @cached_property
+    def traces(self) -> bytes:
+        """Their ids, 16 bytes each."""
+        return np.ascontiguousarray(self._ids[:, :16]).tobytes()
+
+    @cached_property
+    def _trace_column(self) -> bytes:
+        return hexes(self.traces, 16)
+
+    @cached_property
+    def _span_column(self) -> bytes:
+        return hexes(np.ascontiguousarray(self._ids[:, 18:]).tobytes(), 8)
+
+    def _column(self, *names: str, nothing: str = "") -> Coded | None:
+        """An attribute of all of them, the first of `names` that a group has; None where none has any."""
+        each = [
+            next((group.columns[name] for name in names if name in group.columns), None)
+            for group in self._groups
+        ]
+        found = joined(each, self._sizes, nothing)
+        return found.of(self._order) if found is not None else None
+
+    def _cells(self, names: Sequence[Sequence[str]]) -> Cells:
+        """Attributes of each group."""
+        each = zip(self._groups, names, strict=True)
+        columns = [[group.columns[name] for name in some] for group, some in each]
+        return Cells(columns, self._sizes, self._order)
 
     def span_block(self) -> bytes:
         """A block of `spans`."""
-        alike, size = self._alike, len(self)
-        codes, names = encoded(alike, alike.names_at)
-        parent = native.texts([""] * size)
-        if alike.has_parent:
-            parent = hexes(alike.packed.windows(alike.ids_at() + 28, 8).tobytes(), 8)
-        columns = list(self._columns.values())
-        typed = [name for name, each in self._columns.items() if not each.is_text]
-        every = native.maps_alike(
-            list(self._columns), size, row_by_row(columns) if columns else b""
-        )
+        size = len(self)
+        names = [tuple(group.columns) for group in self._groups]
+        typed = [
+            tuple(name for name, each in group.columns.items() if not each.is_text)
+            for group in self._groups
+        ]
         found: list[Column] = [
             ("trace_id", "String", self._trace_column),
             ("span_id", "String", self._span_column),
-            ("parent_id", "String", parent),
-            ("name", LOW, native.low_coded(names.data, len(names.sizes), codes)),
-            ("kind", LOW, self._same(KINDS[alike.kind])),
+            ("parent_id", "String", self._parents()),
+            ("name", LOW, self._names().low()),
+            ("kind", LOW, _low([group.kind for group in self._groups], self._of_part)),
             ("status", LOW, self._same(STATUSES[0])),
             ("scope", LOW, self._of_sources(lambda source: source.scope)),
             ("scope_version", LOW, self._of_sources(lambda source: source.scope_version)),
             *self._resources(),
-            ("time", TIME, alike.starts_ns.tobytes()),
-            ("duration_ns", "Nullable(UInt64)", bytes(size) + self._lasted().tobytes()),
+            ("time", TIME, self.starts_ns.tobytes()),
+            ("duration_ns", "Nullable(UInt64)", bytes(size) + self._lasted.tobytes()),
             ("version", "UInt64", self.versions.tobytes()),
             ("resource", MAP, self._resource_maps()),
-            ("attributes", MAP, every),
-            ("typed", LOWS, native.lows_alike(typed, size)),
+            ("attributes", MAP, self._maps(names, self._cells(names).texts())),
+            ("typed", LOWS, lows_coded(typed, self._of_part)),
         ]
         return native.block(found, size)
 
     # --- of all rows -----------------------------------------------------------------------------
 
-    def _lasted(self) -> NDArray[np.int64]:
-        return self._alike.ends_ns - self._alike.starts_ns
+    def _parents(self) -> bytes:
+        each = [
+            np.zeros((len(group), 17), np.uint8)
+            if group.parents is None
+            else _hex_rows(group.parents.tobytes(), 8)
+            for group in self._groups
+        ]
+        table = self._ordered(each)
+        return trimmed(table, table[:, 0].astype(np.int64) + 1)
+
+    def _names(self) -> Coded:
+        found = joined([group.called for group in self._groups], self._sizes)
+        assert found is not None
+        return found.of(self._order)
+
+    def _maps(self, keys: Sequence[tuple[str, ...]], values: bytes) -> bytes:
+        """Data of a map, with the keys of each group."""
+        return lows_coded(keys, self._of_part) + values
 
     def _same(self, value: str) -> bytes:
         return native.low([value] * len(self))
 
     def _of_sources(self, said: Callable[[Source], str]) -> bytes:
-        values = dict.fromkeys(map(said, self._sources))
-        places = {value: place for place, value in enumerate(values)}
-        of = np.array([places[said(source)] for source in self._sources])
-        return native.low_coded(native.texts(list(values)), len(values), of[self._of_source])
+        return _low(list(map(said, self._sources)), self._of_source)
 
     def _resources(self) -> list[Column]:
         return [
@@ -150,20 +194,39 @@ class Straight:
 
     def _resource_maps(self) -> bytes:
         written = [mapped(source.resource)[0] for source in self._sources]
-        if len(set(map(id, (source.resource for source in self._sources)))) == 1:
-            one = written[0]
-            values = native.texts(list(one.values())) * len(self)
-            return native.maps_alike(list(one), len(self), values)
-        keys = [tuple(each) for each in written]
         data = [native.texts(list(each.values())) for each in written]
-        of = self._of_source.tolist()
-        return native.maps([keys[at] for at in of], b"".join([data[at] for at in of]))
+        values = Strings(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
+        return lows_coded([tuple(each) for each in written], self._of_source) + values.taken(
+            self._of_source
+        )
 
 
-def hexes(data: bytes, size: int) -> bytes:
-    """Ids of `size` bytes each as data of a String column of hex digits."""
+def of_spans(parts: Sequence[Part], sources: Sequence[Source]) -> Straight:
+    """All of them in the order in which they were packed."""
+    rows = np.concatenate([part.group.rows for part in parts])
+    return Straight(parts, sources, np.argsort(rows, kind="stable"))
+
+
+def _low(values: Sequence[str], codes: NDArray[Any]) -> bytes:
+    """A LowCardinality column from values, which may be the same, and which of them each row has."""
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    of = np.array([places[value] for value in values])
+    return native.low_coded(native.texts(list(places)), len(places), of[codes])
+
+
+def _hex_rows(data: bytes, size: int) -> NDArray[np.uint8]:
     digits = np.frombuffer(data.hex().encode(), np.uint8).reshape(-1, 2 * size)
     found = np.empty((len(digits), 2 * size + 1), np.uint8)
     found[:, 0] = 2 * size
     found[:, 1:] = digits
-    return found.tobytes()
+    return found
+
+
+def split(data: bytes, size: int) -> list[str]:
+    """Ids of `size` bytes each as hex, one by one."""
+    return data.hex(" ", size).split(" ")
+
+
+def hexes(data: bytes, size: int) -> bytes:
+    """Ids of `size` bytes each as data of a String column of hex digits."""
+    return _hex_rows(data, size).tobytes()

@@ -1,0 +1,88 @@
+"""Rows of several values each, not always as many: columns of arrays and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from . import native
+from .coded import Coded
+from .strings import listed
+
+__all__ = ["Cells", "lows_coded"]
+
+
+class Cells:
+    """Attributes of groups of spans (of each group as many as it has), one row behind the other.
+
+    Args:
+        columns: of each group.
+        rows: how many spans each group has.
+        order: where each row stands in the groups, one group behind the other.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Sequence[Coded]],
+        rows: Sequence[int],
+        order: NDArray[np.int64],
+    ) -> None:
+        self._every = [column for group in columns for column in group]
+        found = []
+        first = 0
+        for group, count in zip(columns, rows, strict=True):
+            places = np.empty((count, len(group)), np.int32)
+            for at, column in enumerate(group):
+                places[:, at] = column.codes
+                places[:, at] += first
+                first += len(column.texts.sizes)
+            found.append(places)
+        self._places = _flat(found, order)
+
+    def texts(self) -> bytes:
+        """Data of a String column of all their texts."""
+        if not self._every:
+            return b""
+        return listed([column.texts for column in self._every]).taken(self._places)
+
+    def numbers(self) -> bytes:
+        """Data of a column of all their numbers."""
+        if not self._every:
+            return b""
+        pool = np.concatenate([np.asarray(column.values, float) for column in self._every])
+        return pool[self._places].tobytes()
+
+
+def _flat(rows: Sequence[NDArray[np.int32]], order: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Tables of rows, one behind the other, in another order."""
+    if len(rows) == 1:
+        return rows[0][order].ravel()
+    sizes = np.repeat([each.shape[1] for each in rows], list(map(len, rows)))
+    return _taken(sizes, np.concatenate([each.ravel() for each in rows]), order)
+
+
+def _taken(sizes: NDArray[Any], flat: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
+    """Of rows of so many values each those that `codes` name, one behind the other."""
+    ends = np.zeros(len(sizes) + 1, np.int32)
+    np.cumsum(sizes, out=ends[1:])
+    found = pa.ListArray.from_arrays(pa.array(ends), pa.array(flat)).take(pa.array(codes))
+    values: NDArray[Any] = found.flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def lows_coded(rows: Sequence[tuple[str, ...]], codes: NDArray[Any]) -> bytes:
+    """Data of an Array(LowCardinality(String)) column from rows that there are and which of these each
+    row is; before the values of a map, of its keys."""
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+    offsets = np.cumsum(sizes[codes]).astype("<u8").tobytes()
+    names = {name: place for place, name in enumerate(dict.fromkeys(sum(rows, ())))}
+    if not names or not sizes[codes].any():
+        return native.LOW_VERSION + offsets
+    flat = np.array([names[name] for row in rows for name in row], np.uint32)
+    indexes = np.tile(flat, len(codes)) if len(rows) == 1 else _taken(sizes, flat, codes)
+    keys = native.low_coded(native.texts(list(names)), len(names), indexes)
+    return native.LOW_VERSION + offsets + keys.removeprefix(native.LOW_VERSION)
