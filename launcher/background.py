@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tollspan.guard import quietly
 
-__all__ = ["importing", "in_background", "start"]
+__all__ = ["before_threads_end", "finish", "importing", "in_background", "others_run", "start"]
 
 _FORK_WAIT_S = 3.0
 
@@ -47,6 +47,18 @@ def before_threads_end(job: Callable[[], object]) -> None:
         register(job)
 
 
+def others_run() -> bool:
+    """Whether threads are left for which the interpreter waits at its end."""
+    me = threading.current_thread()
+    return any(not each.daemon and each is not me for each in threading.enumerate())
+
+
+def finish() -> None:
+    """Wait until all that was to run in the background has run; what has not begun runs here."""
+    with importing:
+        _run_all()
+
+
 def _import_whole() -> None:
     """Import here what others look up in `sys.modules`, where a half-imported module would do harm.
 
@@ -58,10 +70,14 @@ def _import_whole() -> None:
 
 def _work() -> None:
     with importing:
-        while _jobs:
-            job = _jobs.pop(0)
-            with quietly:
-                job()
+        _run_all()
+
+
+def _run_all() -> None:
+    while _jobs:
+        job = _jobs.pop(0)
+        with quietly:
+            job()
 
 
 _held = False

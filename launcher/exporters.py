@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from tollspan import calls, ended
 from tollspan.config import environment, settings
 from tollspan.guard import quietly
 
@@ -198,14 +199,20 @@ class OnFirstUse(SpanExporter):
 
     def _made(self) -> SpanExporter | None:
         if self._pid != os.getpid():
-            self._pid, self._real = os.getpid(), None
+            # Who comes while another thread makes it waits: without it a batch would be lost.
             with background.importing, quietly:
-                try:
-                    made = load("opentelemetry_traces_exporter", self.name)
-                    self._real = made(**self._where())
-                except LookupError as error:
-                    _logger.warning("spans go nowhere: %s", error)
+                if self._pid != os.getpid():
+                    self._real = self._of_this_process()
+                    self._pid = os.getpid()
         return self._real
+
+    def _of_this_process(self) -> SpanExporter | None:
+        try:
+            made: SpanExporter = load("opentelemetry_traces_exporter", self.name)(**self._where())
+        except LookupError as error:
+            _logger.warning("spans go nowhere: %s", error)
+            return None
+        return made
 
     def _where(self) -> dict[str, str]:
         """What the exporter does not read from the environment itself: the port of our stack."""
@@ -239,14 +246,20 @@ class Batched(BatchSpanProcessor):
         delay = None if "OTEL_BSP_SCHEDULE_DELAY" in environment() else DELAY_MS
         super().__init__(exporter, schedule_delay_millis=delay)
         self._lazy = exporter
-        self._announced = False
+        self._spans_came = False
+        with quietly:
+            background.before_threads_end(self._make_ready)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if not self._announced:
-            self._announced = True
-            with quietly:
-                background.before_threads_end(self._lazy.ready)
+        self._spans_came = True
         super().on_end(span)
+
+    def _make_ready(self) -> None:
+        """The main thread has ended: what a program that is this short will want to tell needs the
+        exporter, which cannot be imported any later. Where there is nothing to tell, it is not."""
+        ended.settle_all(ended.LAST_S)
+        if self._spans_came or calls.open_calls or background.others_run():
+            self._lazy.ready()
 
     def shutdown(self) -> None:
         self._lazy.closing = True

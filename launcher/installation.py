@@ -94,8 +94,17 @@ def _prepare() -> None:
     _prepared = True
     # Registered before our provider registers its shutdown, so it runs after it and sees its end.
     atexit.register(_last_word)
+    background.before_threads_end(_catch_up)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_unlock)
+
+
+def _catch_up() -> None:
+    """A program that is shorter than our loading has calls to tell of all the same."""
+    ended.settle_all(ended.LAST_S)
+    with quietly:
+        if current is not None and current.counting is not None and current.counting.released:
+            background.finish()
 
 
 def _unlock() -> None:

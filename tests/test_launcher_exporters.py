@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -116,6 +118,28 @@ def test_an_exporter_is_made_at_its_first_batch(monkeypatch: pytest.MonkeyPatch)
     assert [each.name for each in receiver.spans] == ["s"]
 
 
+def test_a_batch_that_comes_while_another_thread_makes_the_exporter_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    loading = exporters.load
+
+    def slow(group: str, name: str) -> Any:
+        begun.set()
+        assert go_on.wait(20)
+        return loading(group, name)
+
+    monkeypatch.setattr(exporters, "load", slow)
+    with Receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        exporter = exporters.OnFirstUse(HTTP)
+        threading.Thread(target=exporter.ready).start()
+        assert begun.wait(20)
+        threading.Timer(0.05, go_on.set).start()
+
+        assert exporter.export([]) is SpanExportResult.SUCCESS
+
+
 ADDED = """
 import json, sys, time
 import opentelemetry.sdk.trace, opentelemetry.sdk.trace.export
@@ -150,16 +174,21 @@ def test_import_auto_is_light() -> None:
 
 METRICS = """
 import openai, tollspan
-tollspan.instrument()
+FIRST tollspan.instrument()
 client = openai.OpenAI(api_key="test", max_retries=0)
 client.chat.completions.create(model="gpt-4o-mini", messages=[])
 """
 
 
+BUSY = "from tollspan.launcher import background; background.start = lambda: None;"
+"""As where no thread of ours has had a turn when the program ends."""
+
+
 @pytest.mark.slow
-def test_metrics_go_where_the_variable_says_without_a_distro(chaos: Chaos) -> None:
+@pytest.mark.parametrize("first", ["", BUSY], ids=["", "busy"])
+def test_metrics_go_where_the_variable_says_without_a_distro(chaos: Chaos, first: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", METRICS],
+        [sys.executable, "-c", METRICS.replace("FIRST ", first)],
         env={
             **environment(),
             "OPENAI_BASE_URL": chaos.openai_base_url,

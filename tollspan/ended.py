@@ -20,7 +20,7 @@ from collections import deque
 from .calls import OpenCall
 from .guard import quietly
 
-__all__ = ["LONGEST_S", "MANY", "close", "put", "settle_all"]
+__all__ = ["LAST_S", "LONGEST_S", "MANY", "close", "put", "settle_all"]
 
 MANY = 32
 """Calls that are settled together, by the thread in which the last of them ended."""
@@ -34,7 +34,7 @@ LONGEST_S = 0.1
 _PATIENCE_S = 3.0
 """How long anybody waits for another thread that settles."""
 
-_LAST_S = 10.0
+LAST_S = 10.0
 """How long the end of the process waits for it, which loses what is not settled then: on a busy machine
 the first call of all, whose prices are still being read, takes seconds."""
 
@@ -75,14 +75,18 @@ def settle_all(patience_s: float = _PATIENCE_S) -> bool:
         return False
     _turns += 1
     try:
-        for _ in range(len(_waiting)):
-            try:
-                call = _waiting.popleft()
-            except IndexError:  # a call of the exporter's own, settled inside this
-                break
-            with quietly:
-                call.finish()
-            del call
+        left = len(_waiting)
+        while left > 0:
+            with quietly:  # once for all of them, and again after a fault
+                while left > 0:
+                    left -= 1
+                    try:
+                        call = _waiting.popleft()
+                    except IndexError:  # a call of the exporter's own, settled inside this
+                        left = 0
+                        break
+                    call.finish()
+                    del call
     finally:
         _turn.release()
     return True
@@ -92,7 +96,7 @@ def close() -> None:
     """The process ends: settle what waits, and let nothing wait any more."""
     global _closed
     _closed = True
-    settle_all(_LAST_S)
+    settle_all(LAST_S)
 
 
 def _wake() -> None:
