@@ -26,6 +26,9 @@ SHARDED_BY = {
     "calls_by_tenant_hour": "toUInt32(bucket)",
     "calls_by_tenant_day": "toUInt32(bucket)",
     "budget_hours": "toUInt32(bucket)",
+    "usage_by_hour": "toUInt32(bucket)",
+    "usage_by_tenant_hour": "toUInt32(bucket)",
+    "usage_by_tags_hour": "toUInt32(bucket)",
     "probes": "cityHash64(backend)",
 }
 """Table to its sharding key: a function of what the rows are replaced by. Spans, calls and hops of a trace
@@ -61,11 +64,15 @@ def _table(text: str, found: re.Match[str]) -> str:
         return text.replace(f"EXISTS {table}\n", f"EXISTS {table} {CLUSTER}\n")
     extra = f", {version[1:-1]}" if version else ""
     local += ENGINE.format(kind=kind, table=table, version=extra)
-    before = (
-        f"CREATE TABLE IF NOT EXISTS {table} {CLUSTER}\nAS {table}_local\n"
+    return f"{text[: found.start()]}{local}{text[found.end() :]}\n\n{_before(table)}"
+
+
+def _before(table: str, create: str = "CREATE TABLE IF NOT EXISTS") -> str:
+    """The Distributed table of the old name."""
+    return (
+        f"{create} {table} {CLUSTER}\nAS {table}_local\n"
         f"ENGINE = Distributed('{{cluster}}', currentDatabase(), {table}_local, {SHARDED_BY[table]});"
     )
-    return f"{text[: found.start()]}{local}{text[found.end() :]}\n\n{before}"
 
 
 def _altered(text: str) -> str:
@@ -74,6 +81,9 @@ def _altered(text: str) -> str:
     assert found is not None
     lead, table, rest = text[: found.start()], found[1], text[found.end() :]
     local = f"{lead}ALTER TABLE {table}_local {CLUSTER}{rest}"
+    if "ADD CONSTRAINT" in rest:
+        # A Distributed table has the constraints that it was made with, and no data.
+        return f"{local}\n\n{_before(table, 'CREATE OR REPLACE TABLE')}"
     if "ADD COLUMN" not in rest:
         return local
     plain = re.sub(r",\n    ADD INDEX [^;]*", "", rest)

@@ -16,7 +16,16 @@ MODEL = "coalesce(nullIf(c.served_model, ''), nullIf(c.response_model, ''), c.re
 COLUMNS = {
     name: f"c.{name}"
     for name in [
-        *("service", "environment", "operation", "endpoint", "prompt", "prompt_version", "tenant"),
+        *(
+            "service",
+            "environment",
+            "data_mode",
+            "operation",
+            "endpoint",
+            "prompt",
+            "prompt_version",
+        ),
+        "tenant",
         *("user", "session", "provider", "server_address", "request_model", "response_model"),
         *("served_model", "route", "service_tier", "api_key"),
     ]
@@ -79,13 +88,14 @@ toStartOfHour(toDateTime({fine_from}, 'UTC')) AS fine_from, (
          {named},
          arrayMap(key -> if(has(pairs, concat(key, {NOBODY}, c.tags[substring(key, 5)])),
                             c.tags[substring(key, 5)], {NOBODY}), tagged) AS c_tags,
-         sum(c.cost_usd) AS usd
+         c.data_mode IN ('real', '') AS is_real, sum(c.cost_usd) AS usd
   FROM tollspan_calls AS c
-  WHERE c.time >= known_until AND c.time <= $__toTime AND c.data_mode IN ('real', '')
-    AND c.cost_usd IS NOT NULL
+  WHERE c.time >= known_until AND c.time <= $__toTime AND c.cost_usd IS NOT NULL
+    AND (c.data_mode IN ('real', '') OR concat('data_mode', {NOBODY}, c.data_mode) IN (SELECT arrayJoin(pairs)))
   GROUP BY ALL
 ), sums AS (
-  SELECT s.bucket AS bucket, s.day AS day, s.usd AS usd, arrayJoin(shapes) AS shape,
+  SELECT s.bucket AS bucket, s.day AS day, s.usd AS usd,
+         arrayJoin(arrayFilter(keys -> s.is_real OR has(keys, 'data_mode'), shapes)) AS shape,
          arrayMap(key -> multiIf({value}s.c_tags[indexOf(tagged, key)]), shape) AS had
   FROM paid AS s
 ), spent AS (

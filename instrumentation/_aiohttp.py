@@ -9,6 +9,7 @@ https://docs.aiohttp.org/en/stable/client_middleware_cookbook.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ from tollspan.guard import quietly
 
 from ._attempts import open_call
 from ._flight import Flight
+from ._repeats import may_leave, note_answer, note_failure
 
 __all__ = ["patches"]
 
@@ -43,6 +45,7 @@ def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[st
         chosen = session._middlewares or ()
 
     async def attempt(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        may_leave(call)
         flight = Flight(call)
         with quietly:
             url = request.url
@@ -53,10 +56,12 @@ def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[st
             with quietly:
                 flight.land()
                 flight.failed(error)
+                note_failure(call, error)
             raise
         with quietly:
             flight.land()
             _answered(flight, response)
+            note_answer(call, response, response.status)
         return response
 
     return {**kwargs, "middlewares": (*chosen, attempt)}
@@ -65,7 +70,7 @@ def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[st
 def _answered(flight: Flight, response: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status, response.raw_headers)
+    flight.answered(response.status, partial(tuple, response.raw_headers))
     connection = response.connection
     if connection is None:  # a short body is read with the head
         flight.end()

@@ -8,30 +8,34 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from copy import copy
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from tollspan import calls, semconv
+from tollspan import calls
 from tollspan.guard import quietly
 
+from ._answers import handed_on
 from ._call import Call
 from ._open_calls import live
+from ._stream import Holder
 
-__all__ = ["allow", "allowed"]
+__all__ = ["allow", "allowed", "asked_first"]
 
 _LONGEST_S = 60.0
 """A hook is asked again after this at the latest, whatever it says."""
 
 
-def allow(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Return when `call`, which is current, may leave.
+def allow(call: Call) -> None:
+    """Return when `call`, which is current, may leave. In the thread of a running event loop nobody
+    waits.
 
     Raises:
         Refusal: it may not; the call has ended.
     """
     try:
-        for pause_s in _pauses(call, args, kwargs):
+        with quietly:
+            call.may_wait = not _in_a_loop()
+        for pause_s in _pauses(call):
             time.sleep(pause_s)
     except BaseException as error:
         with quietly:
@@ -41,10 +45,10 @@ def allow(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise
 
 
-async def allowed(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+async def allowed(call: Call) -> None:
     """As `allow`, of a call that is not current yet, in whatever event loop this is."""
     try:
-        for pause_s in _pauses(call, args, kwargs):
+        for pause_s in _pauses(call):
             await _slept(pause_s)
     except BaseException as error:
         with quietly:
@@ -62,16 +66,53 @@ async def _slept(pause_s: float) -> None:
     await asyncio.sleep(pause_s)
 
 
-def _pauses(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[float]:
+async def asked_first(
+    call: Call,
+    holder: Holder,
+    original: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> AsyncIterator[Any]:
+    """The async generator that `original` makes, made when its first chunk is wanted and it may leave;
+    `holder` has ended the call where nobody wants one."""
+    with quietly:
+        holder.let_go()
+    await allowed(call)
+    if call.instead is not None:
+        args, kwargs = call.instead
+    try:
+        inner = original(*args, **kwargs)
+    except BaseException as error:  # arguments that it does not take
+        with quietly:
+            call.fail(error)
+        raise
+    with quietly:
+        inner = handed_on(inner, call)
+    try:
+        async for chunk in inner:
+            yield chunk
+    finally:
+        await inner.aclose()
+
+
+def _in_a_loop() -> bool:
+    """Whether an event loop runs in this thread, of asyncio (uvloop's, too) or trio."""
+    if asyncio._get_running_loop() is not None:
+        return True
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+def _pauses(call: Call) -> Iterator[float]:
     """Asks each hook until it lets the call go; gives the seconds to wait before it is asked again."""
     if id(call) not in live:
         return  # no call yet: it fetches what was paid for when it was asked for
-    with quietly:
-        call.sending = _sending(call, args, kwargs)
-    for hook in calls.before:
-        while (pause_s := _asked(hook, call)) is not None:
-            yield min(max(pause_s, 0.0), _LONGEST_S)
-    call.sending = None
+    try:
+        for hook in calls.before:
+            while (pause_s := _asked(hook, call)) is not None and call.may_wait:
+                yield min(max(pause_s, 0.0), _LONGEST_S)
+    finally:
+        call.sending = None  # the caller's own objects
 
 
 def _asked(hook: calls.Before, call: Call) -> float | None:
@@ -84,49 +125,3 @@ def _asked(hook: calls.Before, call: Call) -> float | None:
     if refused is not None:
         raise refused
     return pause_s
-
-
-def _sending(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Sending | None:
-    """The request of a client's `request(cast_to, options, …)`; None of any other function."""
-    options = kwargs["options"] if "options" in kwargs else args[2] if len(args) > 2 else None
-    if not isinstance(getattr(options, "json_data", None), Mapping):
-        return None
-    return _Sending(call, args, kwargs)
-
-
-class _Sending:
-    """What `options` of openai's and anthropic's clients, and of their many likes, will send."""
-
-    __slots__ = ("_args", "_call", "_kwargs")
-
-    def __init__(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._call = call
-        self._args = args
-        self._kwargs = kwargs
-
-    def _options(self) -> Any:
-        args, kwargs = self._call.instead or (self._args, self._kwargs)
-        return kwargs["options"] if "options" in kwargs else args[2]
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        options = self._options()
-        body: Mapping[str, Any] = options.json_data
-        extra = getattr(options, "extra_json", None)
-        return {**body, **extra} if isinstance(extra, Mapping) and extra else body
-
-    def send(self, body: Mapping[str, Any]) -> bool:
-        options = copy(self._options())  # the caller may use the options again
-        options.json_data = body
-        if getattr(options, "extra_json", None):
-            options.extra_json = None  # it stands in `body`
-        args, kwargs = self._call.instead or (self._args, self._kwargs)
-        if "options" in kwargs:
-            self._call.instead = args, {**kwargs, "options": options}
-        else:
-            self._call.instead = (*args[:2], options, *args[3:]), kwargs
-        known = self._call.attributes
-        for name, value in self._call.surface.request(body).items():
-            if value is not None and name != semconv.PROVIDER:
-                known[name] = value
-        return True

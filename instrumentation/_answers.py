@@ -18,6 +18,7 @@ from ._call import Call
 from ._chunks import STEPS, is_watched, watch_chunks
 from ._raw import watch_body, watch_raw
 from ._read import get
+from ._repeats import explain
 from ._stream import Holder, watch_generator, watch_stream
 
 __all__ = ["awaited", "forget_kinds", "handed_on"]
@@ -47,6 +48,7 @@ async def awaited(coroutine: Any, call: Call, holder: Holder | None = None) -> A
             call.leave()
         if (refused := call.refused) is not None:
             with quietly:
+                explain(refused, error)
                 call.fail(refused.__cause__ or refused)
             raise refused from refused.__cause__
         with quietly:

@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from tollspan import contexts, semconv
+from tollspan import calls, contexts, semconv
 from tollspan.config import settings
 from tollspan.guard import quietly
 
@@ -65,6 +65,11 @@ def client_calls(
             asked.update(place.surface.request(_body(options)))
             _details(asked, place, client, kwargs)
         call = Call.start(tracer, place.surface, asked, adopted=adopted)
+        if calls.before:
+            with quietly:
+                from ._sending import of_client  # rules for calls are few
+
+                call.sending = of_client(call, args, kwargs)
         if place.surface.tells_usage_asked and kwargs.get("stream") and settings().stream_usage:
             with quietly:
                 from ._usage_asked import ask  # off unless the setting is on
@@ -137,7 +142,14 @@ def function_calls(
         adopted = None
         with quietly:
             adopted = foreign_span(given.get("self"), None, tracer_provider)
-        return Call.start(tracer, sent.surface, asked, adopted=adopted)
+        call = Call.start(tracer, sent.surface, asked, adopted=adopted)
+        if calls.before:
+            with quietly:
+                from ._sending import of_function
+
+                whole = names, args, kwargs
+                call.sending = of_function(call, provider, sends, given, sent, *whole)
+        return call
 
     return opened
 

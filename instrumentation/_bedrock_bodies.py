@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,11 @@ from ._chat_completions import CHAT
 from ._converse import ROUTED, SETTINGS, add_answer
 from ._guardrails import add_intervention
 from ._messages import MESSAGES
-from ._read import Rule, count, items, members, number, take, text, texts
+from ._read import Rule, count, get, items, members, number, take, text, texts
+from ._spec import Dials
 from ._tools import add_sent
 
-__all__ = ["METRICS", "add_asked", "add_body", "add_metrics"]
+__all__ = ["METRICS", "add_asked", "add_body", "add_metrics", "dials_of"]
 
 _ASKED: tuple[Rule, ...] = (
     ("max_tokens", semconv.REQUEST_MAX_TOKENS, count),
@@ -58,6 +60,55 @@ def add_asked(found: dict[str, Any], body: Mapping[str, Any]) -> None:
     take(found, members(body.get("inferenceConfig")), _NOVA)
     tools = items(body.get("tools")) or items(body.get("toolConfig"), "tools")
     add_sent(found, [members(each).get("toolSpec") or each for each in tools])
+
+
+_LIMITS = (
+    ("max_tokens",),
+    ("max_completion_tokens",),
+    ("max_tokens_to_sample",),
+    ("max_gen_len",),
+    ("inferenceConfig", "max_new_tokens"),
+    ("inferenceConfig", "maxTokens"),
+    ("textGenerationConfig", "maxTokenCount"),
+)
+_VENDOR = re.compile(
+    r"(?:.*/)?(?:(?:us|us-gov|eu|apac|jp|au|ca|in|sa|me|global)\.)?(?P<vendor>[a-z0-9]+)\.[^/]+"
+)
+"""Of a model's id, which may stand behind a group of regions:
+https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html"""
+
+
+def dials_of(operation: str, body: Mapping[str, Any]) -> Dials | None:
+    """Where a body, with its `modelId` in it, says what it may cost: by its shape, as for reading."""
+    if operation not in ("chat", "text_completion"):
+        return None
+    if "anthropic_version" in body:
+        return MESSAGES.dials and MESSAGES.dials._replace(model="modelId", fits=_of_one_vendor)
+    stated = tuple(path for path in _LIMITS if get(body, *path) is not None)
+    tools = ("toolConfig",) if "toolConfig" in body else ("tools", "tool_choice")
+    return Dials(stated or _usual(body), "modelId", tools, fits=_of_one_vendor)
+
+
+def _usual(body: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Where bodies like this one may state a limit; nowhere, where that is not certain."""
+    if "inferenceConfig" in body or "schemaVersion" in body:
+        return (("inferenceConfig", "maxTokens"),)
+    if "inputText" in body:
+        return (("textGenerationConfig", "maxTokenCount"),)
+    if _vendor(body.get("modelId")) == "meta":
+        return (("max_gen_len",),)
+    return (("max_tokens",),) if "messages" in body else ()
+
+
+def _vendor(model_id: Any) -> str | None:
+    found = _VENDOR.fullmatch(text(model_id) or "")
+    return found["vendor"] if found is not None else None
+
+
+def _of_one_vendor(model_id: Any, another: str) -> bool:
+    """Bodies of different vendors' models differ."""
+    vendor = _vendor(another)
+    return vendor is not None and vendor == _vendor(model_id)
 
 
 _ANSWER: tuple[Rule, ...] = (

@@ -9,16 +9,18 @@ https://github.com/boto/botocore/blob/1.40.61/botocore/endpoint.py
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from tollspan import calls
 from tollspan.calls import current_call
 from tollspan.guard import quietly
 
 from ._attempts import open_call
 from ._flight import Flight
+from ._repeats import may_repeat
 from ._requests import release_hook
 
 __all__ = ["patches", "patches_async"]
@@ -32,10 +34,12 @@ _OTEL = "opentelemetry.instrumentation.urllib3"
 
 def patches(module: ModuleType) -> Iterator[tuple[type, str, Callable[..., Any]]]:
     yield module.Endpoint, "_send", _send
+    yield module.Endpoint, "_needs_retry", _needs_retry
 
 
 def patches_async(module: ModuleType) -> Iterator[tuple[type, str, Callable[..., Any]]]:
     yield module.AioEndpoint, "_send", _send_async
+    yield module.AioEndpoint, "_needs_retry", _needs_retry_async
 
 
 def _send(wrapped: Callable[..., Any], endpoint: Any, args: Any, kwargs: Any) -> Any:
@@ -78,7 +82,7 @@ def _is_instrumented() -> bool:
 def _answered(flight: Flight, response: Any, request: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, response.headers.items())
+    flight.answered(response.status_code, response.headers.items)
     raw = response.raw
     if not request.stream_output or not hasattr(raw, "release_conn"):
         flight.end()
@@ -86,6 +90,31 @@ def _answered(flight: Flight, response: Any, request: Any) -> None:
         raw.release_conn = release_hook(flight, raw)
     if flight.wire is not None:
         flight.wire.watch(response)
+
+
+def _needs_retry(wrapped: Callable[..., Any], endpoint: Any, args: Any, kwargs: Any) -> Any:
+    """botocore's own answer to whether it tries again, unless that is to be no more: then it raises
+    what the last attempt ended with."""
+    again = wrapped(*args, **kwargs)
+    return again and _may_repeat(endpoint)
+
+
+def _needs_retry_async(wrapped: Callable[..., Any], endpoint: Any, args: Any, kwargs: Any) -> Any:
+    if calls.retry is None:
+        return wrapped(*args, **kwargs)
+    return _again(wrapped(*args, **kwargs), endpoint)
+
+
+async def _again(needed: Awaitable[Any], endpoint: Any) -> Any:
+    again = await needed
+    return again and _may_repeat(endpoint)
+
+
+def _may_repeat(endpoint: Any) -> bool:
+    if calls.retry is None or endpoint._endpoint_prefix not in _OF_MODELS:
+        return True
+    call = open_call()
+    return call is None or may_repeat(call)
 
 
 def _send_async(wrapped: Callable[..., Any], endpoint: Any, args: Any, kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from tollspan import semconv
 from ._chat_completions import output_type, several
 from ._cohere_usage import read_usage
 from ._read import Rule, count, get, items, members, number, take, text, texts, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 __all__ = ["CHAT", "CHAT_STREAM", "GENERATE", "GENERATE_STREAM", "response"]
@@ -121,7 +121,12 @@ class _Fold:
         return found
 
 
-CHAT = Surface("chat", request=_request, response=response, fold=_Fold)
+DIALS = Dials(
+    limits=(("max_tokens",),),
+    tools=("tools", "tool_choice", "strict_tools", "force_single_step"),
+)
+
+CHAT = Surface("chat", request=_request, response=response, fold=_Fold, dials=DIALS)
 CHAT_STREAM = CHAT._replace(request=_stream_request)
 GENERATE = CHAT._replace(operation="text_completion")
 GENERATE_STREAM = CHAT_STREAM._replace(operation="text_completion")

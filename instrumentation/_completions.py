@@ -10,7 +10,7 @@ from typing import Any
 from ._chat_completions import ChoicesFold, request, response
 from ._estimate import estimating
 from ._read import members
-from ._spec import Surface
+from ._spec import Dials, Surface
 
 
 class _TextFold(ChoicesFold):
@@ -35,4 +35,5 @@ COMPLETIONS = Surface(
     response=response,
     fold=estimating(_TextFold),
     tells_usage_asked=True,
+    dials=Dials(limits=(("max_tokens",),)),
 )

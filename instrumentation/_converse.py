@@ -15,7 +15,7 @@ from tollspan import semconv
 from ._bedrock_models import asked_model, named_model
 from ._guardrails import add_intervention
 from ._read import Rule, count, get, items, members, number, some, take, text, texts
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent
 
 __all__ = [
@@ -243,7 +243,14 @@ def _stream_of(answer: Any) -> Any:
     return get(answer, "stream")
 
 
-CONVERSE = Surface("chat", request=_request, response=_response, failure=failure)
+DIALS = Dials(
+    model="modelId",
+    limits=(("inferenceConfig", "maxTokens"),),
+    tools=("toolConfig",),  # it knows no choice of none
+    thinking=("additionalModelRequestFields", "thinking"),
+)
+
+CONVERSE = Surface("chat", request=_request, response=_response, failure=failure, dials=DIALS)
 CONVERSE_STREAM = Surface(
     "chat",
     request=_stream_request,
@@ -251,5 +258,6 @@ CONVERSE_STREAM = Surface(
     fold=ConverseFold,
     holds=_stream_of,
     failure=failure,
+    dials=DIALS,
 )
 COUNT_TOKENS = Surface("count_tokens", request=_request, response=_counted, failure=failure)

@@ -19,7 +19,10 @@ from tollspan.guard import quietly
 
 from ._answers import awaited, handed_on
 from ._asking import Opener, Sends, client_calls, function_calls, of_arguments
+from ._call import Call
+from ._repeats import explain
 from ._spec import Provider, Surface
+from ._stream import Holder
 
 __all__ = ["Switch", "watching"]
 
@@ -51,12 +54,14 @@ def watching(
         opened = client_calls(provider, tracer, tracer_provider)
     if inspect.iscoroutinefunction(original):
         return _around_coroutine(original, opened, switch)
-    return _around_function(original, opened, switch)
+    return _around_function(original, opened, switch, inspect.isasyncgenfunction(original))
 
 
 def _around_function(
-    original: Callable[..., Any], opened: Opener, switch: Switch
+    original: Callable[..., Any], opened: Opener, switch: Switch, is_awaited: bool
 ) -> Callable[..., Any]:
+    """`is_awaited`: it makes async generators, whose callers can wait only when they want a chunk."""
+
     @functools.wraps(original)
     def watched(*args: Any, **kwargs: Any) -> Any:
         call = None
@@ -66,9 +71,13 @@ def _around_function(
         if call is None:
             return original(*args, **kwargs)
         if calls.before:
-            from ._allowed import allow  # hooks are few, and it knows of event loops
+            from ._allowed import allow, asked_first  # hooks are few, and it knows of event loops
 
-            allow(call, args, kwargs)
+            if is_awaited and type(call) is Call:
+                with quietly:
+                    call.leave()
+                return asked_first(call, Holder(call), original, args, kwargs)
+            allow(call)
         if call.instead is not None:
             args, kwargs = call.instead
         call.is_watched = True
@@ -79,6 +88,7 @@ def _around_function(
                 call.leave()
             if (refused := call.refused) is not None:
                 with quietly:
+                    explain(refused, error)
                     call.fail(refused.__cause__ or refused)
                 raise refused from refused.__cause__
             with quietly:
@@ -108,7 +118,7 @@ def _around_coroutine(
         if calls.before:
             from ._allowed import allowed
 
-            await allowed(call, args, kwargs)
+            await allowed(call)
         if call.instead is not None:
             args, kwargs = call.instead
         try:

@@ -17,7 +17,7 @@ from tollspan import semconv
 from ._chat_completions import several
 from ._google_usage import add_searches, filtered, known, read_usage, reason
 from ._read import Rule, count, get, items, members, number, take, text, texts, true, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent
 
 __all__ = ["COUNT_TOKENS", "GENERATE_CONTENT", "error_of", "output_of", "output_type"]
@@ -183,5 +183,14 @@ def _counted(answer: Any) -> Attributes:
     return {}
 
 
-GENERATE_CONTENT = Surface("generate_content", request=_request, response=_response, fold=_Answer)
+DIALS = Dials(
+    limits=(("generationConfig", "maxOutputTokens"),),
+    tools=("tools", "toolConfig"),
+    unused={"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
+    talk=("contents",),
+)
+
+GENERATE_CONTENT = Surface(
+    "generate_content", request=_request, response=_response, fold=_Answer, dials=DIALS
+)
 COUNT_TOKENS = Surface("count_tokens", request=_request, response=_counted)

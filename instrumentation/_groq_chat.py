@@ -14,7 +14,7 @@ from tollspan import semconv
 from . import _chat_completions as chat
 from ._estimate import estimating
 from ._read import Rule, count, items, members, number, take, text
-from ._spec import Attributes, Surface
+from ._spec import Attributes
 
 __all__ = ["CHAT"]
 
@@ -97,4 +97,4 @@ class _Fold(chat.ChoicesFold):
         return found
 
 
-CHAT = Surface("chat", request=chat.request, response=_response, fold=estimating(_Fold))
+CHAT = chat.CHAT._replace(response=_response, fold=estimating(_Fold), tells_usage_asked=False)

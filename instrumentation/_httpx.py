@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +21,7 @@ from tollspan.guard import quietly
 
 from ._attempts import end, open_call
 from ._flight import Flight
-from ._repeats import may_leave, note_answer
+from ._repeats import may_leave, note_answer, note_failure
 
 __all__ = ["patches"]
 
@@ -48,14 +50,13 @@ def _send(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> A
         with quietly:
             flight.land()
             flight.failed(error)
-            if calls.retry is not None:
-                call.failure = error
+            note_failure(call, error)
         raise
     with quietly:
         flight.land()
         _answered(flight, response, "close", _close_hook)
         if calls.retry is not None:
-            note_answer(call, response)
+            note_answer(call, response, response.status_code)
     return response
 
 
@@ -80,14 +81,13 @@ async def _sent(
         with quietly:
             flight.land()
             flight.failed(error)
-            if calls.retry is not None:
-                call.failure = error
+            note_failure(call, error)
         raise
     with quietly:
         flight.land()
         _answered(flight, response, "aclose", _aclose_hook)
         if calls.retry is not None:
-            note_answer(call, response)
+            note_answer(call, response, response.status_code)
     return response
 
 
@@ -136,13 +136,16 @@ def _answered(
 ) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, response.headers.raw)
+    flight.answered(response.status_code, partial(_raw, response.headers))
     if response.is_closed:  # a mock transport's responses are born read
         end(flight.attempt)
     else:
         setattr(response, close, hook(flight, response))
     if flight.wire is not None:
         flight.wire.watch(response)
+
+
+_raw = attrgetter("raw")
 
 
 class _Closing:

@@ -17,7 +17,7 @@ from tollspan import semconv
 from . import _chat_completions as chat
 from ._estimate import estimating
 from ._read import Rule, count, items, members, number, take, text, texts, true, whole
-from ._spec import Attributes, Fold, Surface
+from ._spec import Attributes, Dials, Fold, Surface
 
 __all__ = ["TASKS"]
 
@@ -174,10 +174,18 @@ def _without_usage(operation: str) -> Surface:
 
 TASKS: Mapping[str, Surface] = {
     "conversational": Surface(
-        "chat", request=_chat_request, response=_chat_response, fold=_chat_lines
+        "chat",
+        request=_chat_request,
+        response=_chat_response,
+        fold=_chat_lines,
+        dials=chat.DIALS,
     ),
     "text-generation": Surface(
-        "text_completion", request=_text_request, response=_text_response, fold=_text_lines
+        "text_completion",
+        request=_text_request,
+        response=_text_response,
+        fold=_text_lines,
+        dials=Dials(limits=(("parameters", "max_new_tokens"),)),
     ),
     "feature-extraction": _without_usage("embeddings"),
     "sentence-similarity": _without_usage("embeddings"),

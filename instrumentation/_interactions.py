@@ -16,7 +16,7 @@ from tollspan import semconv
 from ._generate_content import error_of, output_of, output_type
 from ._google_usage import add_searches, read_usage
 from ._read import Rule, count, items, members, number, take, text, texts, true, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 __all__ = ["FETCHED_INTERACTION", "INTERACTIONS", "is_begun"]
@@ -205,7 +205,15 @@ def _if_begun(answer: Any) -> Attributes:
         return found if _begun.pop(text(body.get("id")) or "", _begun) is None else {}
 
 
-INTERACTIONS = Surface("generate_content", request=_request, response=_response, fold=_Fold)
+INTERACTIONS = Surface(
+    "generate_content",
+    request=_request,
+    response=_response,
+    fold=_Fold,
+    dials=Dials(
+        limits=(("generation_config", "max_output_tokens"),), tools=("tools",), talk=("input",)
+    ),
+)
 FETCHED_INTERACTION = Surface(
     "generate_content",
     request=_request,

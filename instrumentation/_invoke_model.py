@@ -58,10 +58,11 @@ def operation(model_id: Any, body: Mapping[str, Any]) -> str:
     return next((meant for key, meant in _BY_KEY if key in body), "chat")
 
 
-def asked_body(api_params: Any) -> Mapping[str, Any]:
-    """The JSON body of a request; empty for one that is a file, large, or no JSON object."""
+def asked_body(api_params: Any, most: int = _LARGEST_ASKED) -> Mapping[str, Any]:
+    """The JSON body of a request; empty for one that is a file, has more than `most` bytes, or is no
+    JSON object."""
     body = members(api_params).get("body")
-    if not isinstance(body, (str, bytes, bytearray)) or len(body) > _LARGEST_ASKED:
+    if not isinstance(body, (str, bytes, bytearray)) or len(body) > most:
         return {}
     return members(_json(body))
 

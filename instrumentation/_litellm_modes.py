@@ -260,7 +260,8 @@ def _called(
         return _trusted(found)
 
     fold = None if made is None else lambda: around(made())
-    return Surface(operation or plain.operation, request, response, fold, around=True)
+    asked = operation or plain.operation
+    return Surface(asked, request, response, fold, around=True, dials=plain.dials)
 
 
 _BILLED: tuple[Rule, ...] = (("search_units", semconv.SEARCH_UNITS, some),)

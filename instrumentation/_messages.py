@@ -14,7 +14,7 @@ from tollspan import semconv
 from ._chat_completions import CACHE_WRITE, TOOLS, effort, error_type, inner_format, output_type
 from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, take, text, texts, true
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 _HUGEST = 2**63 - 1
@@ -215,7 +215,22 @@ class _TextFold:
         return self._found
 
 
-MESSAGES = Surface("chat", request=_request, response=_response, fold=_MessageFold)
-TEXT = Surface("text_completion", request=_request, response=_response, fold=_TextFold)
+DIALS = Dials(
+    limits=(("max_tokens",),),
+    tools=("tools", "tool_choice"),
+    unused={
+        "tool_choice": {"type": "none"}
+    },  # https://docs.claude.com/en/api/messages#body-tool-choice
+    thinking=("thinking",),
+)
+
+MESSAGES = Surface("chat", request=_request, response=_response, fold=_MessageFold, dials=DIALS)
+TEXT = Surface(
+    "text_completion",
+    request=_request,
+    response=_response,
+    fold=_TextFold,
+    dials=Dials(limits=(("max_tokens_to_sample",),)),
+)
 """The older wire of `/v1/complete`, which states no usage; SDKs before version 2 have it."""
 COUNT_TOKENS = Surface("count_tokens", request=_request, response=_counted)

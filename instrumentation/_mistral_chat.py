@@ -16,7 +16,7 @@ from ._embeddings import EMBEDDINGS as PLAIN
 from ._estimate import estimating
 from ._events import inside
 from ._read import Rule, count, members, number, take, text, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 
 __all__ = [
     "AGENT",
@@ -104,10 +104,17 @@ class _Fold(chat.ChoicesFold):
         return found
 
 
+_DIALS = Dials(
+    limits=(("max_tokens",),),
+    tools=("tools", "tool_choice", "parallel_tool_calls"),
+    unused={"tool_choice": "none"},
+)
+
+
 def _completion(operation: str) -> tuple[Surface, Surface]:
     """The surface of a method, and of the one that streams."""
     fold = inside(estimating(_Fold))
-    plain = Surface(operation, request=_request, response=_response, fold=fold)
+    plain = Surface(operation, request=_request, response=_response, fold=fold, dials=_DIALS)
     return plain, plain._replace(request=streamed(_request))
 
 

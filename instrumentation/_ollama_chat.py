@@ -13,7 +13,7 @@ from tollspan import semconv
 
 from ._chat_completions import output_type
 from ._read import Rule, count, flag, items, members, number, some, take, text, texts, true, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 __all__ = ["CHAT", "EMBEDDINGS", "GENERATE", "SYSTEM_ONE"]
@@ -121,7 +121,9 @@ class _Fold:
         return found
 
 
-CHAT = Surface("chat", request=_request, response=_response, fold=_Fold)
-GENERATE = Surface("text_completion", request=_request, response=_response, fold=_Fold)
+DIALS = Dials(limits=(("options", "num_predict"),), tools=("tools",))
+
+CHAT = Surface("chat", request=_request, response=_response, fold=_Fold, dials=DIALS)
+GENERATE = CHAT._replace(operation="text_completion")
 EMBEDDINGS = Surface("embeddings", request=_request, response=_response)
 SYSTEM_ONE = Surface("classify", request=_request, response=_system_one)

@@ -17,6 +17,7 @@ from tollspan.guard import quietly
 
 from ._attempts import open_call
 from ._flight import Flight
+from ._repeats import may_leave, note_answer, note_failure
 
 if TYPE_CHECKING:
 
@@ -53,7 +54,9 @@ class _Watched(_Proxy):
         self._self_call = call
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        flight = Flight(self._self_call)
+        call = self._self_call
+        may_leave(call)
+        flight = Flight(call)
         with quietly:
             _depart(flight, request)
         try:
@@ -62,10 +65,12 @@ class _Watched(_Proxy):
             with quietly:
                 flight.land()
                 flight.failed(error)
+                note_failure(call, error)
             raise
         with quietly:
             flight.land()
             _answered(flight, response)
+            note_answer(call, response, response.status_code)
         return response
 
 
@@ -78,7 +83,7 @@ def _depart(flight: Flight, request: Any) -> None:
 def _answered(flight: Flight, response: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, response.headers.items())
+    flight.answered(response.status_code, response.headers.items)
     raw = response.raw
     release = getattr(raw, "release_conn", None)
     if release is None or not hasattr(raw, "__dict__"):

@@ -15,7 +15,7 @@ from ._chat_completions import effort, error_type, inner_format, reported_cost
 from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, some, take, text, true
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 # OpenAI's words for an unfinished answer, in the words that all other wires use.
@@ -197,4 +197,15 @@ def _fetched(answer: Any) -> Attributes:
 
 
 FETCHED_RESPONSE = Surface("chat", request=_request, response=_fetched, heard=True)
-RESPONSES = Surface("chat", request=_request, response=_response, fold=estimating(_ResponseFold))
+RESPONSES = Surface(
+    "chat",
+    request=_request,
+    response=_response,
+    fold=estimating(_ResponseFold),
+    dials=Dials(
+        limits=(("max_output_tokens",),),
+        tools=("tools", "tool_choice", "parallel_tool_calls"),
+        unused={"tool_choice": "none"},
+        talk=("input",),
+    ),
+)

@@ -24,6 +24,33 @@ class Fold(Protocol):
     def attributes(self) -> Attributes: ...
 
 
+def _fits(model: Any, another: str) -> bool:
+    return True
+
+
+class Dials(NamedTuple):
+    """Where a request says what it may cost, for calls that are to be made cheaper (`_less`).
+
+    A path is the keys from the body inwards.
+    """
+
+    limits: Sequence[tuple[str, ...]]
+    """Where the length of an answer may be stated. Where a request states none, the first is used."""
+    model: str = "model"
+    """Its key; '' where the request does not choose a model."""
+    tools: Sequence[str] = ()
+    """Keys that go where no tools are wanted."""
+    unused: Mapping[str, Any] | None = None
+    """What is said, with the tools left in, where the talk has used tools already: providers then ask
+    for their declarations. None: such a request is left as it is."""
+    talk: tuple[str, ...] = ("messages",)
+    """Where the messages stand."""
+    thinking: tuple[str, ...] = ()
+    """Where Claude's `thinking` stands, whose budget must be less than the answer's length."""
+    fits: Callable[[Any, str], bool] = _fits
+    """Whether the model may be another one, as which `body[model]` is read; not where bodies differ."""
+
+
 class Surface(NamedTuple):
     """One API operation: how its request, response and chunks read as attributes.
 
@@ -49,6 +76,8 @@ class Surface(NamedTuple):
     """For answers that are whole but for one part, still to be read: that part, or None."""
     failure: Callable[[BaseException], Attributes] | None = None
     """What an exception of the SDK states; an `error.type` in it goes before its class."""
+    dials: Dials | None = None
+    """Of operations whose model may be another one: not of embeddings, which would fit no others."""
 
 
 class Sent(NamedTuple):
@@ -60,6 +89,23 @@ class Sent(NamedTuple):
     url: str
     """Where it goes: absolute, or a path below `base_url`."""
     base_url: Any = ""
+
+
+class Asked(NamedTuple):
+    """A request before it leaves, and how the SDK is told to send another one."""
+
+    body: Mapping[str, Any]
+    """As it goes over the wire, or as the SDK is given it; not changed."""
+    dials: Dials | None
+    instead: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Another such body to the arguments, by name, that say so to the SDK's method. None: the body is
+    the arguments."""
+
+
+def _as_given(given: Mapping[str, Any], sent: Sent) -> Asked:
+    """The arguments are the request."""
+    body = {name: value for name, value in given.items() if name != "self"}
+    return Asked(body, sent.surface.dials)
 
 
 class Patch(NamedTuple):
@@ -116,3 +162,6 @@ class Provider(NamedTuple):
     """Provider name of a client object, where its class knows better than the host."""
     base_url: Callable[[Mapping[str, Any]], str | None] = _nowhere
     """Address that a watched function with a surface asks, from its arguments, `self` included."""
+    asked: Callable[[Mapping[str, Any], Sent], Asked | None] = _as_given
+    """What a watched function is about to send, from its arguments by name; None where nobody can
+    tell. Asked where calls are held to rules only."""

@@ -15,6 +15,7 @@ from tollspan.guard import quietly
 
 from . import _dropped
 from ._call import Call
+from ._repeats import explain
 
 __all__ = ["Holder", "watch_close", "watch_generator", "watch_stream"]
 
@@ -68,7 +69,8 @@ class _Chunks:
         if error is None:
             self._call.complete()
         else:
-            self._call.fail(error)
+            is_refused = error is self._call.refused
+            self._call.fail(error.__cause__ or error if is_refused else error)
 
     def __del__(self) -> None:
         # The SDK's generator goes first and closes the body, which ends a native span; then ours.
@@ -245,10 +247,19 @@ def _current(call: Call, step: Callable[[], Any]) -> Callable[[], Any]:
     def made() -> Any:
         with quietly:
             call.resume()
+            call.is_watched = True
         try:
             return step()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if (refused := call.refused) is None:
+                raise
+            explain(refused, error)
+            raise refused from refused.__cause__
         finally:
             with quietly:
+                call.is_watched = False
                 call.pause()
 
     return made
@@ -258,10 +269,19 @@ def _current_async(call: Call, step: Callable[[], Any]) -> Callable[[], Any]:
     async def made() -> Any:
         with quietly:
             call.resume()
+            call.is_watched = True
         try:
             return await step()
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
+            if (refused := call.refused) is None:
+                raise
+            explain(refused, error)
+            raise refused from refused.__cause__
         finally:
             with quietly:
+                call.is_watched = False
                 call.pause()
 
     return made

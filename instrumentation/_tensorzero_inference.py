@@ -17,7 +17,7 @@ from tollspan import semconv
 from ._chat_completions import error_type
 from ._gateway_facts import failure
 from ._read import Rule, count, items, members, number, some, take, text, texts, true, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent
 
 __all__ = ["INFERENCE"]
@@ -141,16 +141,34 @@ def _response(answer: Any) -> Attributes:
 
 
 def _failure(error: BaseException) -> Attributes:
-    """What the gateway says of the attempts that failed, in the one string of its error."""
+    """The gateway's status, and what it says of the attempts that failed, in the one string of its
+    error."""
+    found: dict[str, Any] = {}
+    status = count(getattr(error, "status_code", None))
+    if status is not None and 400 <= status < 600:
+        found[semconv.ERROR_TYPE] = str(status)
     stated = getattr(error, "text", None)
     if not isinstance(stated, str) or len(stated) > _LONGEST:
-        return {}
+        return found
     try:
         message = members(json.loads(stated)).get("error")
     except (ValueError, RecursionError):
-        return {}
+        return found
     shown: Any = {"body": {"message": message}}
-    return failure(shown)
+    return {**found, **failure(shown)}
 
 
-INFERENCE = Surface("chat", request=_request, response=_response, fold=_Fold, failure=_failure)
+INFERENCE = Surface(
+    "chat",
+    request=_request,
+    response=_response,
+    fold=_Fold,
+    failure=_failure,
+    dials=Dials(
+        model="model_name",
+        limits=(("params", "chat_completion", "max_tokens"),),
+        tools=("additional_tools", "provider_tools", "tool_choice", "parallel_tool_calls"),
+        unused={"tool_choice": "off"},
+        talk=("input", "messages"),
+    ),
+)

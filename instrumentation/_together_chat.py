@@ -13,7 +13,7 @@ from tollspan import semconv
 from . import _chat_completions as chat
 from ._estimate import estimating
 from ._read import Rule, count, members, take
-from ._spec import Attributes, Surface
+from ._spec import Attributes
 
 __all__ = ["CHAT", "COMPLETIONS"]
 
@@ -36,7 +36,5 @@ class _Fold(chat.ChoicesFold):
         return found
 
 
-CHAT = Surface("chat", request=chat.request, response=_response, fold=estimating(_Fold))
-COMPLETIONS = Surface(
-    "text_completion", request=chat.request, response=_response, fold=estimating(_Fold)
-)
+CHAT = chat.CHAT._replace(response=_response, fold=estimating(_Fold), tells_usage_asked=False)
+COMPLETIONS = CHAT._replace(operation="text_completion")

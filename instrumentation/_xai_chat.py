@@ -14,7 +14,7 @@ from typing import Any
 from tollspan import semconv
 
 from ._read import Rule, get, members, number, some, take, text, whole
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called
 
 __all__ = ["CHAT", "COMPACT", "IMAGES", "STREAM", "VIDEOS"]
@@ -211,8 +211,17 @@ def _response(answer: Any) -> Attributes:
     return {**found, **fold.attributes()}
 
 
-CHAT = Surface("chat", request=_request, response=_response)
-STREAM = Surface("chat", request=_streamed, response=_response, fold=_Fold)
-COMPACT = Surface("chat", request=_generation, response=_response)
-IMAGES = Surface("image_generation", request=_generation, response=_response)
-VIDEOS = Surface("video_generation", request=_generation, response=_response)
+def _failure(error: BaseException) -> Attributes:
+    """The name of gRPC's status (`UNAVAILABLE`); the class of its errors is always the same one."""
+    code = getattr(error, "code", None)
+    status = code() if callable(code) else None
+    return {semconv.ERROR_TYPE: text(status, "name")} if status is not None else {}
+
+
+DIALS = Dials(limits=(("max_tokens",),), tools=("tools", "tool_choice"))
+
+CHAT = Surface("chat", request=_request, response=_response, failure=_failure, dials=DIALS)
+STREAM = CHAT._replace(request=_streamed, fold=_Fold)
+COMPACT = Surface("chat", request=_generation, response=_response, failure=_failure)
+IMAGES = Surface("image_generation", request=_generation, response=_response, failure=_failure)
+VIDEOS = IMAGES._replace(operation="video_generation")

@@ -14,7 +14,7 @@ from tollspan import semconv
 from ._chat_completions import CHAT as PLAIN_CHAT
 from ._embeddings import EMBEDDINGS as PLAIN_EMBEDDINGS
 from ._read import get, text
-from ._spec import Attributes, Chunks, Fold, Patch, Provider, Sent, Surface
+from ._spec import Asked, Attributes, Chunks, Fold, Patch, Provider, Sent, Surface
 
 __all__ = ["PROVIDER"]
 
@@ -83,7 +83,9 @@ def _surface(plain: Surface, api: str) -> Surface:
         return plain.response(_data(answer))
 
     fold = _Fold if plain.fold is not None else None
-    return Surface(plain.operation, request=request, response=response, fold=fold)
+    return Surface(
+        plain.operation, request=request, response=response, fold=fold, dials=plain.dials
+    )
 
 
 def _sends(surface: Surface) -> Callable[[Mapping[str, Any]], Sent]:
@@ -92,6 +94,18 @@ def _sends(surface: Surface) -> Callable[[Mapping[str, Any]], Sent]:
         return Sent(surface, _asked(given), "", endpoint or "")
 
     return sends
+
+
+def _again(given: Mapping[str, Any], sent: Sent) -> Asked:
+    body = {name: each for name, each in sent.body.items() if name != "self" and each is not None}
+
+    def instead(another: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given.get("body") is not None:
+            return {"body": dict(another)}
+        changed = {name: each for name, each in another.items() if each is not body.get(name)}
+        return {**changed, **dict.fromkeys(body.keys() - another.keys())}
+
+    return Asked(body, sent.surface.dials, instead)
 
 
 _ROWS = (
@@ -111,6 +125,7 @@ PROVIDER = Provider(
         Chunks("azure.ai.inference.models._patch", "StreamingChatCompletions"),
         Chunks("azure.ai.inference.models._patch", "AsyncStreamingChatCompletions"),
     ),
+    asked=_again,
 )
 
 

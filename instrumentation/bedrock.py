@@ -7,13 +7,15 @@ of this one that ask no model (ApplyGuardrail, asynchronous jobs), pass by after
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ._bedrock_bodies import dials_of
 from ._converse import CONVERSE, CONVERSE_STREAM, COUNT_TOKENS
 from ._invoke_model import asked_body, operation, surfaces
-from ._read import get, text
-from ._spec import Patch, Provider, Sent, Surface
+from ._read import get, members, text
+from ._spec import Asked, Patch, Provider, Sent, Surface
 
 __all__ = ["PROVIDER"]
 
@@ -58,12 +60,30 @@ def _sends(given: Mapping[str, Any]) -> Sent | None:
     return Sent(surface, body, "", text(meta.endpoint_url) or "")
 
 
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked | None:
+    params = members(given.get("api_params"))
+    if given["operation_name"].startswith("Converse"):
+        return Asked(params, sent.surface.dials, lambda body: {"api_params": dict(body)})
+    held = asked_body(params, most=2**20)
+    if not held:
+        return None
+
+    def instead(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        own = {name: value for name, value in body.items() if name != "modelId"}
+        another = {**params, "modelId": body["modelId"], "body": json.dumps(own).encode()}
+        return {"api_params": another}
+
+    body = {**held, "modelId": params.get("modelId")}
+    return Asked(body, dials_of(sent.surface.operation, body), instead)
+
+
 PROVIDER = Provider(
     name="aws.bedrock",
     patches=(
         Patch("botocore.client", "BaseClient._make_api_call", sends=_sends),
         Patch("aiobotocore.client", "AioBaseClient._make_api_call", sends=_sends),
     ),
+    asked=_asked,
 )
 
 

@@ -19,7 +19,7 @@ from ._google_predictions import EMBEDDINGS, IMAGES, VIDEOS, predicts
 from ._interactions import FETCHED_INTERACTION, INTERACTIONS, is_begun
 from ._live import connects, opens, receives
 from ._read import get, members
-from ._spec import Patch, Provider, Sent, Surface
+from ._spec import Asked, Patch, Provider, Sent, Surface
 
 __all__ = ["PROVIDER"]
 
@@ -91,6 +91,44 @@ def _json(content: Any) -> Mapping[str, Any]:
         return {}
 
 
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked | None:
+    """The body beside a path that names the model, or all of a request of httpx."""
+    if (request := given.get("request")) is not None:
+        return _asked_interaction(request, sent)
+    held, path = members(given.get("request_dict")), str(given.get("path"))
+    resource, _, verb = path.rpartition(":")
+    collection, _, name = resource.rpartition("/")
+    dials = sent.surface.dials
+    if dials is not None and not collection.endswith("models"):
+        dials = dials._replace(model="")  # an endpoint's or a tuned one
+
+    def instead(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        model = str(body["model"]).removeprefix("models/")
+        own = {each: value for each, value in body.items() if each != "model"}
+        return {"request_dict": own, "path": f"{collection}/{model}:{verb}"}
+
+    return Asked({**held, "model": name}, dials, instead)
+
+
+def _asked_interaction(request: Any, sent: Sent) -> Asked | None:
+    if not sent.body:
+        return None
+
+    def instead(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        skipped = ("content-length", "transfer-encoding")
+        headers = [pair for pair in request.headers.multi_items() if pair[0].lower() not in skipped]
+        another = type(request)(
+            request.method,
+            request.url,
+            headers=headers,
+            content=json.dumps(dict(body)).encode(),
+            extensions=request.extensions,
+        )
+        return {"request": another}
+
+    return Asked(sent.body, sent.surface.dials, instead)
+
+
 def _named(client: Any) -> str | None:
     """Vertex AI behind a host of the user's own is still Vertex AI."""
     for owner in (client, get(client, "_api_client")):
@@ -120,6 +158,7 @@ PROVIDER = Provider(
     ),
     paths={"/interactions": INTERACTIONS},
     named=_named,
+    asked=_asked,
 )
 
 

@@ -7,11 +7,12 @@ https://github.com/huggingface/huggingface_hub/blob/v1.0.0/src/huggingface_hub/i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from ._huggingface_tasks import TASKS
 from ._read import members, text
-from ._spec import Patch, Provider, Sent
+from ._spec import Asked, Patch, Provider, Sent
 
 __all__ = ["PROVIDER"]
 
@@ -25,6 +26,21 @@ def _sends(given: Mapping[str, Any]) -> Sent | None:
     return Sent(surface, parameters, text(parameters.get("url")) or "")
 
 
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked | None:
+    parameters = given.get("request_parameters")
+    body, dials = members(sent.body.get("json")), sent.surface.dials
+    if not body or not is_dataclass(parameters) or isinstance(parameters, type):
+        return None
+    if dials is not None and str(body.get("model", "dummy")) in (
+        "dummy",
+        *sent.url.split("/models/"),
+    ):
+        dials = dials._replace(model="")  # a server of one model, or one that its address names
+    return Asked(
+        body, dials, lambda own: {"request_parameters": replace(parameters, json=dict(own))}
+    )
+
+
 PROVIDER = Provider(
     name="huggingface",
     patches=(
@@ -35,6 +51,7 @@ PROVIDER = Provider(
             sends=_sends,
         ),
     ),
+    asked=_asked,
 )
 
 

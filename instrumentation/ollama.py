@@ -11,7 +11,7 @@ from typing import Any
 
 from ._ollama_chat import CHAT, EMBEDDINGS, GENERATE, SYSTEM_ONE
 from ._read import get, items, text
-from ._spec import Patch, Provider, Sent
+from ._spec import Asked, Patch, Provider, Sent
 
 __all__ = ["PROVIDER"]
 
@@ -33,12 +33,17 @@ def _sends(given: Mapping[str, Any]) -> Sent | None:
     return Sent(surface, given.get("json") or {}, path, get(given, "self", "_client", "base_url"))
 
 
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked:
+    return Asked(sent.body, sent.surface.dials, lambda body: {"json": dict(body)})
+
+
 PROVIDER = Provider(
     name="ollama",
     patches=(
         Patch("ollama._client", "Client._request", sends=_sends),
         Patch("ollama._client", "AsyncClient._request", sends=_sends),
     ),
+    asked=_asked,
 )
 
 

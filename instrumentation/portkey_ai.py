@@ -15,7 +15,7 @@ from tollspan import semconv
 from ._chat_completions import CHAT
 from ._paths import places
 from ._read import get, members, text
-from ._spec import Attributes, Patch, Provider, Sent, Surface
+from ._spec import Asked, Attributes, Patch, Provider, Sent, Surface
 from .openai import PROVIDER as OPENAI
 
 __all__ = ["PROVIDER"]
@@ -57,6 +57,10 @@ def _sends(given: Mapping[str, Any]) -> Sent | None:
     return Sent(place.surface, body, path, base_url) if place is not None else None
 
 
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked:
+    return Asked(members(given.get("body")), sent.surface.dials, lambda body: {"body": dict(body)})
+
+
 PROVIDER = Provider(
     name="portkey",
     patches=(
@@ -67,6 +71,7 @@ PROVIDER = Provider(
     ),
     paths=_PATHS,
     fetched=OPENAI.fetched,
+    asked=_asked,
 )
 
 _place = places(PROVIDER)

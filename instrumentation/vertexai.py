@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from tollspan import semconv
 
 from ._generate_content import GENERATE_CONTENT
 from ._read import count, get, items, text
-from ._spec import Attributes, Fold, Patch, Provider, Sent, Surface
+from ._spec import Asked, Attributes, Fold, Patch, Provider, Sent, Surface
 from ._vertex_messages import camel, definitions, first, plain
 
 __all__ = ["PROVIDER"]
@@ -89,6 +90,42 @@ def _address(resource: str) -> str:
     return stated if "://" in stated else f"https://{stated}"
 
 
+def _asked_of(given: Mapping[str, Any], sent: Sent) -> Asked | None:
+    """A model of the SDK is half of its request: another one is asked for by a copy of it."""
+    model: Any = given.get("self")
+    if sent.surface.dials is None:
+        return None
+    contents = given.get("contents")
+    parts = items(contents) or [contents]
+    body = {**sent.body, "contents": [_json(each) for each in parts]}
+    body["generationConfig"] = dict(body["generationConfig"] or {})
+
+    def instead(another: Mapping[str, Any]) -> Mapping[str, Any]:
+        made = copy(model)
+        changed: dict[str, Any] = {"self": made}
+        if another["model"] != body["model"]:
+            resource = str(get(model, "_prediction_resource_name")).rpartition("/")[0]
+            made._prediction_resource_name = f"{resource}/{another['model']}"
+        if "tools" not in another:
+            made._tools = made._tool_config = None
+            changed |= {"tools": None, "tool_config": None}
+        most = get(another, "generationConfig", "maxOutputTokens")
+        if most != get(body, "generationConfig", "maxOutputTokens"):
+            config = first(given, "generation_config")
+            own = config.to_dict() if hasattr(config, "to_dict") else dict(config or {})
+            changed["generation_config"] = {**own, "max_output_tokens": most}
+        return changed
+
+    dials = sent.surface.dials
+    if not str(get(model, "_prediction_resource_name")).rpartition("/")[0].endswith("/models"):
+        dials = dials._replace(model="")
+    return Asked(body, dials, instead)
+
+
+def _json(part: Any) -> Any:
+    return part.to_dict() if hasattr(part, "to_dict") else part
+
+
 # --- embeddings -----------------------------------------------------------------------------------
 
 
@@ -132,6 +169,7 @@ PROVIDER = Provider(
             for kind in ("", "_async")
         ),
     ),
+    asked=_asked_of,
 )
 
 

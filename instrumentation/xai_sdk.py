@@ -7,10 +7,11 @@ The SDK makes a span of its own inside each call: it tells the same answer again
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from ._read import get
-from ._spec import Patch, Provider, Surface
+from ._spec import Asked, Patch, Provider, Sent, Surface
 from ._xai_chat import CHAT, COMPACT, IMAGES, STREAM, VIDEOS
 
 __all__ = ["PROVIDER"]
@@ -68,7 +69,31 @@ def _channel(stub: Any) -> Any:
     return None
 
 
-PROVIDER = Provider(name="x_ai", patches=tuple(_patches()), base_url=_base_url)
+def _asked(given: Mapping[str, Any], sent: Sent) -> Asked | None:
+    """A chat is its own request: another one is asked for by a copy of it."""
+    chat: Any = given.get("self")
+    request = get(chat, "_proto")
+    if sent.surface.dials is None or not hasattr(request, "SerializeToString"):
+        return None
+    from google.protobuf import json_format  # type: ignore[import-untyped]  # the SDK has brought it
+
+    body = json_format.MessageToDict(request, preserving_proto_field_name=True)
+
+    def instead(another: Mapping[str, Any]) -> Mapping[str, Any]:
+        made = copy(chat)
+        made._proto = type(request)()
+        made._proto.CopyFrom(request)
+        for name in body.keys() - another.keys():
+            made._proto.ClearField(name)
+        for name in ("model", "max_tokens"):
+            if another.get(name) != body.get(name):
+                setattr(made._proto, name, another[name])
+        return {"self": made}
+
+    return Asked(body, sent.surface.dials, instead)
+
+
+PROVIDER = Provider(name="x_ai", patches=tuple(_patches()), base_url=_base_url, asked=_asked)
 
 
 def __getattr__(name: str) -> Any:

@@ -56,7 +56,7 @@ _REFUSALS = (
     ("tollspan.launcher._litellm", "GatewayFailed"),
     ("tollspan.launcher.asking", "NotAnswered"),
     ("tollspan.processors.pricefile", "PriceFileError"),
-    ("tollspan.limits.backends", "BackendFileError"),
+    ("tollspan.limits.backends_file", "BackendFileError"),
     ("tollspan.local.refused", "Refused"),
     ("tollspan.collector.destination", "BadDestination"),
     ("tollspan.collector.clickhouse", "ClickHouseError"),
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     reconciled.set_defaults(act=_reconcile, extra="local")
 
     wired = commands.add_parser(
-        "wire", help="captured HTTP exchanges: list, show, inspect, replay, prove"
+        "wire", help="captured HTTP exchanges: list, show, inspect, replay, tap, prove"
     )
     add_wire_options(wired)
 

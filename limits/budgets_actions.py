@@ -15,7 +15,9 @@ import re
 from difflib import get_close_matches
 from typing import NamedTuple
 
-__all__ = ["Action", "ActionError", "Degrade", "read"]
+from tollspan.calls import Less
+
+__all__ = ["Action", "ActionError", "read"]
 
 WORDS = ("warn", "degrade", "queue", "refuse")
 LONGEST_S = 3600
@@ -27,18 +29,10 @@ class ActionError(ValueError):
     """Words that cannot be followed. The message is what to write instead."""
 
 
-class Degrade(NamedTuple):
-    """How a call is made cheaper; None leaves that as it is."""
-
-    model: str | None = None
-    max_tokens: int | None = None
-    no_tools: bool = False
-
-
 class Action(NamedTuple):
     """What is done: `degrade` from the soft limit on, the others at the limit itself."""
 
-    degrade: Degrade | None = None
+    degrade: Less | None = None
     queue_s: int = 0
     """Seconds that a call waits for room before it is refused."""
     refuse: bool = False
@@ -85,8 +79,8 @@ def _queue(part: str) -> int:
     return int(found[1])
 
 
-def _degrade(part: str) -> Degrade:
-    found = Degrade()
+def _degrade(part: str) -> Less:
+    found = Less()
     for pair in part.split(" ")[1:]:
         key, _, value = pair.partition("=")
         if key == "model" and value:
@@ -97,6 +91,6 @@ def _degrade(part: str) -> Degrade:
             found = found._replace(no_tools=True)
         else:
             raise ActionError("degrade with model=…, max_tokens=256 or tools=no, or several")
-    if found == Degrade():
+    if found == Less():
         raise ActionError("degrade with model=…, max_tokens=256 or tools=no, or several")
     return found

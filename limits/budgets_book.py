@@ -15,12 +15,13 @@ from pathlib import Path
 from tollspan import semconv
 from tollspan.calls import OpenCall
 
-from . import budgets_count as counting
+from . import budgets_layout as layout
 from .budgets_actions import Action, ActionError
 from .budgets_count import Count, Standing, UnreadableCount
 from .budgets_degrade import degrade
 from .budgets_exceeded import BudgetExceeded, dollars
 from .budgets_file import Budget
+from .budgets_lock import Lock
 from .budgets_match import Matcher
 from .budgets_periods import Period, period_at
 
@@ -44,10 +45,10 @@ class Book:
     """A budget, and the count of the period that now lies in.
 
     `folder`: where counts are shared with the other processes of this machine; None for the budget
-    of a block, which has no period and no others.
+    of a block, which has no period and no others. `lock`: the folder's.
     """
 
-    def __init__(self, budget: Budget, folder: Path | None) -> None:
+    def __init__(self, budget: Budget, folder: Path | None, lock: Lock | None = None) -> None:
         self.budget = budget
         try:
             self.action = budget.act()
@@ -57,9 +58,11 @@ class Book:
         self.unit = _COARSE if budget.limit_usd >= 10**6 else _FINE
         self.limit = int(budget.limit_usd * self.unit)
         self.soft = int(self.limit * Decimal(str(budget.soft_ratio)))
-        self._stops_at = self.limit if self.action.stops else counting.MOST
+        self.stops_at = self.limit if self.action.stops else layout.MOST
         self.period: Period | None = None
         self._folder = folder
+        self.lock = lock
+        """Of the folder, where it could be had."""
         self._turning = threading.Lock()
         self._past: list[tuple[float, Count]] = []
         self._history: deque[tuple[float, int]] = deque(maxlen=_HISTORY)
@@ -74,11 +77,13 @@ class Book:
         path = self._folder / f"{self._key()}-{self.period.ends:%Y-%m-%d}.count"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return Count(path)
+            if self.lock is None:
+                self.lock = Lock(self._folder / "lock")
+            return Count(path, self.lock)
         except UnreadableCount as error:
             _logger.warning("%s; the budget %r is counted anew", error, self.budget.name)
             path.unlink(missing_ok=True)
-            return Count(path)
+            return Count(path, self.lock)
         except OSError as error:
             _logger.warning(
                 "The budget %r is counted in this process alone: %s", self.budget.name, error
@@ -150,7 +155,7 @@ class Book:
         """
         amount = None if most_usd is None else int(most_usd * self.unit)
         count = self.count
-        found = count.reserve(amount, self._stops_at)
+        found = count.reserve(amount, self.stops_at)
         if found is None:
             return None
         held, spent = found
@@ -162,13 +167,13 @@ class Book:
                 return self.admit(call, most_usd, is_sure)
             return self._full(call, count.standing() or Standing(settled=spent))
         if spent >= self.soft:
-            self._crossed(call, spent)
+            self.near(call, spent)
         return self, count, held, False
 
     def _full(self, call: OpenCall, standing: Standing) -> float:
         waited_s = (time.time_ns() - call.start_ns) / 1e9
         left_s = self.action.queue_s - waited_s
-        if left_s > 0:
+        if left_s > 0 and call.may_wait:
             self._note(call, standing.spent, "queued")
             if standing.spent < self.limit:
                 return min(_POLL_S, left_s)  # calls in flight may give back some
@@ -186,9 +191,11 @@ class Book:
             resets_at=self.period.ends if self.period is not None else None,
             owner=budget.owner,
             contact=budget.contact,
+            was_to_wait=left_s > 0,
         )
 
-    def _crossed(self, call: OpenCall, spent: int) -> None:
+    def near(self, call: OpenCall, spent: int) -> None:
+        """`call` is admitted beyond the soft limit: degrade it, or tell."""
         done = "warned"
         if self.action.degrade is not None and degrade(call, self.action.degrade):
             done = "degraded"
@@ -207,17 +214,11 @@ class Book:
             known[semconv.BUDGET_RATIO] = ratio
             known[semconv.BUDGET_ACTION] = done
 
-    def settle(self, count: Count, amount: int, cost_usd: float | None) -> None:
-        """A call has ended for which `amount` was held; `cost_usd` None is not known."""
-        spent = count.settle(amount, None if cost_usd is None else round(cost_usd * self.unit))
-        if spent is not None and spent >= self.soft and count is self.count:
-            self.tell(spent)
-
     # --- what it tells -----------------------------------------------------------------------------
 
     def tell(self, spent: int) -> None:
         """One line in the log for each of the two limits, from one process of this machine."""
-        bit = counting.HARD if spent >= self.limit else counting.SOFT if spent >= self.soft else 0
+        bit = layout.HARD if spent >= self.limit else layout.SOFT if spent >= self.soft else 0
         if not bit or self._told[1] & bit and self._told[0] is self.count:
             return
         told = self._told[1] if self._told[0] is self.count else 0
@@ -228,7 +229,7 @@ class Book:
         _logger.warning(
             "The budget %r has reached its %s limit: %s of %s are spent%s%s",
             budget.name,
-            "hard" if bit == counting.HARD else "soft",
+            "hard" if bit == layout.HARD else "soft",
             dollars(self.usd(spent)),
             dollars(budget.limit_usd),
             f"; it begins anew at {self.period.ends:%Y-%m-%d %H:%M} UTC" if self.period else "",

@@ -8,6 +8,7 @@ tool results, an image in an address) nobody here can know.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from tollspan import semconv
@@ -15,18 +16,19 @@ from tollspan.calls import OpenCall, Price
 
 __all__ = ["most_usd"]
 
-_NO_OUTPUT = ("embeddings", "rerank", "moderation", "count_tokens")
+_NO_OUTPUT = frozenset({"embeddings", "rerank", "moderation", "count_tokens"})
 _MOST_PARTS = 4000
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _BESIDE = 64
 """Tokens around a request: roles, separators, the names of its fields."""
 _EACH = 8
 _IMAGE = 2_000
-"""Tokens of an image or a document that stands in the request as base64, about."""
+"""Tokens of an image or a document that stands in the request as base64 or as bytes, about."""
 _INLINE = 20_000
 _PLAIN = frozenset({int, float, bool, type(None)})
 _MOST_RATES = 512
 _rates: dict[tuple[Any, ...], tuple[float, float] | None] = {}
+_content, _role = itemgetter("content"), itemgetter("role")
 
 
 def most_usd(call: OpenCall, price: Price | None) -> float | None:
@@ -43,7 +45,8 @@ def most_usd(call: OpenCall, price: Price | None) -> float | None:
             limit = next((body[name] for name in _LIMITS if name in body), None)
         if not isinstance(limit, int):
             return None
-        output = limit * _count(known.get(semconv.REQUEST_CHOICE_COUNT))
+        choices = known.get(semconv.REQUEST_CHOICE_COUNT)
+        output = limit * choices if isinstance(choices, int) and choices > 1 else limit
     tokens = _input_tokens(body)
     if tokens is None:
         return None
@@ -51,35 +54,77 @@ def most_usd(call: OpenCall, price: Price | None) -> float | None:
     return None if rates is None else tokens * rates[0] + output * rates[1]
 
 
-def _count(choices: Any) -> int:
-    return choices if isinstance(choices, int) and choices > 0 else 1
-
-
 def _input_tokens(body: Mapping[str, Any]) -> int | None:
     """No fewer than the request has; None for one of too many parts to count in passing."""
-    found = _BESIDE
-    parts = 0
-    waiting: list[Any] = [body]
+    found = _BESIDE + _EACH
+    waiting: list[Any] | None = None
+    for each in body.values():
+        kind = type(each)
+        if kind is str:
+            found += len(each) if each.isascii() and len(each) <= _INLINE else _text(each)
+        elif kind not in _PLAIN:
+            if kind is list and (known := _plain_talk(each)):
+                found += known
+            elif waiting is None:
+                waiting = [each]
+            else:
+                waiting.append(each)
+    if waiting is None:
+        return found
+    inside = _parts(waiting)
+    return None if inside is None else found + inside
+
+
+def _plain_talk(messages: list[Any]) -> int:
+    """Tokens of messages that have a role and a text and nothing else, as most have; 0 for others."""
+    many = len(messages)
+    try:
+        if sum(map(len, messages)) != 2 * many:
+            return 0
+        texts, roles = "".join(map(_content, messages)), "".join(map(_role, messages))
+    except (TypeError, KeyError):
+        return 0
+    long = len(texts)
+    if long > _INLINE:
+        return 0
+    if texts.isascii() and roles.isascii():
+        return long + len(roles) + _EACH * many
+    return _text(texts) + _text(roles) + _EACH * many
+
+
+def _text(text: str) -> int:
+    """An image may stand in one, as base64, which has no spaces."""
+    long = len(text)
+    if long > _INLINE and " " not in text[:_INLINE]:
+        return _IMAGE
+    return long if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _parts(waiting: list[Any]) -> int | None:
+    found = parts = 0
     while waiting:
         part = waiting.pop()
         kind = type(part)
+        if kind is str:
+            found += _text(part)
+            continue
         if kind is list or kind is tuple:
             inside: Any = part
         elif kind is dict or isinstance(part, Mapping):
             found += _EACH
             inside = part.values()
-        elif hasattr(part, "model_dump"):  # an answer's message, put into the next request as it is
-            inside = vars(part).values()
+        elif isinstance(part, (bytes, bytearray)):
+            found += min(len(part), _IMAGE)
+            continue
+        elif hasattr(part, "model_dump") or hasattr(part, "__dataclass_fields__"):
+            # An answer's message, put into the next request as it is.
+            inside = getattr(part, "__dict__", {}).values()
         else:
             continue
         for each in inside:
             kind = type(each)
             if kind is str:
-                long = len(each)
-                if long > _INLINE and " " not in each[:_INLINE]:
-                    found += _IMAGE
-                else:
-                    found += long if each.isascii() else long * 4
+                found += _text(each)
             elif kind not in _PLAIN:
                 waiting.append(each)
         parts += len(inside)
@@ -91,23 +136,26 @@ def _input_tokens(body: Mapping[str, Any]) -> int | None:
 def _rates_of(known: Mapping[str, Any], tokens: int, price: Price) -> tuple[float, float] | None:
     """US dollars for a token of input and of output, of a request about as long as this one."""
     provider, model = known.get(semconv.PROVIDER), known.get(semconv.REQUEST_MODEL)
-    if not isinstance(provider, str) or not isinstance(model, str):
-        return None
     tier = known.get(semconv.OPENAI_REQUEST_SERVICE_TIER)
-    tier = tier if isinstance(tier, str) else None
     length = tokens.bit_length()
     key = (provider, model, tier, length)
-    if key not in _rates:
+    found = _rates.get(key)
+    if found is None and key not in _rates:
+        found = _looked_up(provider, model, tier, 1 << length, price)
         if len(_rates) >= _MOST_RATES:
             _rates.clear()
-        # Priced at the next power of two: a longer context never costs less.
-        size = 1 << length
-        whole, alone = (
-            price(provider, model, tier, size, 1000),
-            price(provider, model, tier, size, 0),
-        )
-        if whole is None or alone is None:
-            _rates[key] = None
-        else:
-            _rates[key] = alone / size, max(whole - alone, 0.0) / 1000
-    return _rates[key]
+        _rates[key] = found
+    return found
+
+
+def _looked_up(
+    provider: Any, model: Any, tier: Any, size: int, price: Price
+) -> tuple[float, float] | None:
+    """At the next power of two: a longer context never costs less."""
+    if not isinstance(provider, str) or not isinstance(model, str):
+        return None
+    tier = tier if isinstance(tier, str) else None
+    whole, alone = price(provider, model, tier, size, 1000), price(provider, model, tier, size, 0)
+    if whole is None or alone is None:
+        return None
+    return alone / size, max(whole - alone, 0.0) / 1000

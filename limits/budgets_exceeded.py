@@ -30,6 +30,7 @@ class BudgetExceeded(Refusal):
         resets_at: datetime | None = None,
         owner: str = "",
         contact: str = "",
+        was_to_wait: bool = False,
     ) -> None:
         super().__init__(budget)
         self.budget = budget
@@ -40,6 +41,8 @@ class BudgetExceeded(Refusal):
         self.resets_at = resets_at
         self.owner = owner
         self.contact = contact
+        self.was_to_wait = was_to_wait
+        """`queue` said to wait, which a blocking call in the thread of an event loop cannot."""
 
     def __str__(self) -> str:
         spent, limit = dollars(self.spent_usd), dollars(self.limit_usd)
@@ -53,6 +56,11 @@ class BudgetExceeded(Refusal):
         else:
             at = self.resets_at.astimezone(UTC)
             said.append(f"It begins anew at {at:%Y-%m-%d %H:%M} UTC.")
+        if self.was_to_wait:
+            said.append(
+                " It was not queued: a blocking call in the thread of an event loop would hold up the "
+                "loop. Use the async client, or a thread."
+            )
         if self.contact or self.owner:
             said.append(f" Ask {self.contact or self.owner}.")
         return "".join(said)

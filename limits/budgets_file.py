@@ -33,7 +33,16 @@ from .budgets_actions import Action
 __all__ = ["FILTERS", "KEYS", "Budget", "BudgetFileError", "read"]
 
 FILTERS = (
-    *("service", "environment", "operation", "endpoint", "prompt", "prompt_version", "tenant"),
+    *(
+        "service",
+        "environment",
+        "data_mode",
+        "operation",
+        "endpoint",
+        "prompt",
+        "prompt_version",
+        "tenant",
+    ),
     *("user", "session", "provider", "server_address", "request_model", "response_model"),
     *("served_model", "model", "route", "service_tier", "api_key"),
 )

@@ -22,7 +22,16 @@ Attributes = Mapping[str, Any]
 _KNOWN: Mapping[str, str] = {
     name: TEXTS[name]
     for name in (
-        *("operation", "endpoint", "prompt", "prompt_version", "tenant", "user", "session"),
+        *(
+            "data_mode",
+            "operation",
+            "endpoint",
+            "prompt",
+            "prompt_version",
+            "tenant",
+            "user",
+            "session",
+        ),
         *("provider", "server_address", "request_model", "api_key"),
     )
 }
@@ -39,15 +48,15 @@ _TAG = "tag."
 _MOST = 1000
 """Questions of which the last answer is remembered; names of models are hostile."""
 
-REAL = ("real", "")
-"""Data modes of calls that cost real money, and of those of which nobody says that they do not: the
-ledger's budgets count no others."""
+REAL = frozenset({"real", ""})
+"""Data modes of calls that cost real money, and of those of which nobody says that they do not: budgets
+count no others, but those that name a `data_mode`."""
 
 
 class Matcher:
     """The filters of one budget. An absent value is the empty one, as in the ledger."""
 
-    __slots__ = ("_answered", "_by_model", "_known", "_of_process", "_said", "late")
+    __slots__ = ("_answered", "_by_model", "_known", "_of_process", "_said", "any_mode", "late")
 
     def __init__(self, filters: Mapping[str, str]) -> None:
         self._known: list[tuple[str, str]] = []
@@ -67,6 +76,8 @@ class Matcher:
                 self._answered.append((_ANSWERED[column], wanted))
         self.late = bool(self._answered) or self._by_model is not None
         """Only the answer says whether a call counts."""
+        self.any_mode = "data_mode" in filters
+        """It counts calls that are not real, too."""
         self._said: dict[Any, bool] = {}
 
     def before(self, attributes: Attributes, span: trace.Span) -> bool:
@@ -102,7 +113,11 @@ class Matcher:
         return fits
 
     def _fits_process(self, span: trace.Span) -> bool:
-        resource = getattr(getattr(span, "resource", None), "attributes", {})
+        # A span that is not sampled has no resource; its call costs as much as others.
+        resource: Any = getattr(span, "resource", None)
+        if resource is None:
+            resource = getattr(trace.get_tracer_provider(), "resource", None)
+        resource = getattr(resource, "attributes", {})
         return all(
             next((resource[name] for name in names if name in resource), "") == wanted
             for names, wanted in self._of_process

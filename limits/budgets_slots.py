@@ -39,6 +39,9 @@ class Slots:
     def forget(self) -> None:
         """This process has no slot (any more)."""
         self._mine: int | None = None
+        self.word: int | None = None
+        """Where what this process holds stands, in words from the file's beginning on; None without a
+        slot."""
         self._pid = os.getpid()
         self._born, self._space = _identity(self._pid)
 
@@ -56,6 +59,7 @@ class Slots:
         mine = self._free()
         if mine is not None:
             self._mine = mine
+            self.word = (mine + _HELD_AT) // _AMOUNT.size
             until = time.time() + ALIVE_S
             _SLOT.pack_into(self._memory, mine, 0, self._space, self._born, 0, until)
             struct.pack_into("<I", self._memory, mine, self._pid)  # last: now it is taken
@@ -69,7 +73,7 @@ class Slots:
     def leave(self) -> None:
         if self._mine is not None:
             self._memory[self._mine : self._mine + _SLOT.size] = bytes(_SLOT.size)
-            self._mine = None
+            self._mine = self.word = None
 
     def live_total(self) -> int:
         """What all the processes that are alive hold back; slots of others are free afterwards."""

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from tollspan.config import settings
 
-from .backends import BackendFileError, Check, read
+from .backends import Check
+from .backends_file import BackendFileError, read
 from .circuits import Change
 from .follow import Following
 from .health_metrics import CircuitMetrics, ProbeMetrics

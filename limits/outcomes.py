@@ -84,7 +84,7 @@ _NAMES: Final = (
         re.compile(
             r"internalserver|servererror|serviceunavailable|unavailable|overloaded"
             r"|badgateway|gatewayerror|modelnotready|internalfailure|apierror"
-            r"|internalerror",
+            r"|internalerror|^(internal|unknown|aborted|dataloss)$",
             re.IGNORECASE,
         ),
         SERVER,
@@ -92,13 +92,15 @@ _NAMES: Final = (
     (
         re.compile(
             r"badrequest|authentication|permission|unauthorized|unauthenticated|forbidden|notfound"
-            r"|conflict|unprocessable|invalid|accessdenied|toolarge|validationexception|clienterror",
+            r"|conflict|unprocessable|invalid|accessdenied|toolarge|validationexception|clienterror"
+            r"|^(failedprecondition|alreadyexists|outofrange|unimplemented)$",
             re.IGNORECASE,
         ),
         REFUSED,
     ),
 )
-"""Names of `error.type`, the first that fits: classes of SDKs and clients, and codes in streams."""
+"""Names of `error.type`, the first that fits: classes of SDKs and clients, codes in streams, and of
+gRPC: https://grpc.io/docs/guides/status-codes/"""
 
 
 def of_name(error_type: str) -> str | None:
@@ -170,6 +172,8 @@ def of_error(error: BaseException, duration_s: float | None = None) -> Outcome |
 def _of_one(error: BaseException) -> str | None:
     if (status := _status(error)) is not None:
         return of_status(status)
+    if callable(code := getattr(error, "code", None)) and "grpc" in type(error).__module__:
+        return of_name(str(getattr(code(), "name", "")))
     if isinstance(error, TimeoutError):
         return TIMEOUT
     if isinstance(error, ConnectionError):

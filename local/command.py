@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from tollspan import config
-from tollspan.limits.backends import BackendFileError
+from tollspan.limits.backends_file import BackendFileError
 from tollspan.processors.pricefile import PriceFileError, load
 
 from .refused import Refused

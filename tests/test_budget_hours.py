@@ -133,6 +133,7 @@ def test_budgets_equal_their_calls_whenever_anybody_counts(
     for table in ("llm_calls", "budgets", "budget_hours"):
         ledger.recall(f"TRUNCATE TABLE {table}", {})
     calls: Calls = {}
+    has_counted = False
     budgets = [each | {"version": 1} for each in BUDGETS]
     ledger.insert("budgets", budgets)
     for version, step in enumerate(done, start=2):
@@ -145,8 +146,11 @@ def test_budgets_equal_their_calls_whenever_anybody_counts(
             calls.pop(0, None)
         elif isinstance(step, str):
             if step == "age and count":
+                if has_counted:  # what is told after a count does not look told before it
+                    ledger.count_again()
                 aged(ledger)
             ledger.count_again()
+            has_counted = True
         else:
             for each in step:
                 # A call keeps the time that is a part of its id.

@@ -12,13 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.trace import INVALID_SPAN
 
+from tollspan import semconv
+from tollspan.columns import TEXTS
+from tollspan.limits.budgets_match import REAL, Matcher
 from tollspan.local.budgets import FILTERS, Budget, BudgetFileError, keep, read
 from tollspan.local.ledger import Ledger
 from tollspan.local.migrations import statements
 
 FOLDER = resources.files("tollspan.local.clickhouse")
-SQL = (FOLDER / "0013_budget_hours.sql").read_text("utf-8")
+SQL = (FOLDER / "0018_budget_modes.sql").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +133,8 @@ calls = st.lists(
     max_size=12,
 )
 filters = st.dictionaries(
-    st.sampled_from(["tenant", "endpoint", "model", "tag.team", "tag.nobody"]),
-    st.sampled_from(["acme", "a", "gpt", "asked", "growth", ""]),
+    st.sampled_from(["tenant", "endpoint", "model", "tag.team", "tag.nobody", "data_mode"]),
+    st.sampled_from(["acme", "a", "gpt", "asked", "growth", "", "test", "real"]),
     max_size=2,
 )
 
@@ -140,9 +144,18 @@ def counts(each: dict[str, Any], wanted: dict[str, str]) -> bool:
     said |= {f"tag.{key}": value for key, value in each["tags"].items()}
     return (
         each["role"] == "owner"
-        and each["data_mode"] in ("real", "")
+        and (each["data_mode"] in ("real", "") or "data_mode" in wanted)
         and all(said.get(key, "") == value for key, value in wanted.items())
     )
+
+
+def counts_in_process(each: dict[str, Any], wanted: dict[str, str]) -> bool:
+    """As the application decides, from the attributes of a call that has ended."""
+    known = {TEXTS[name]: value for name, value in each.items() if value and name in TEXTS}
+    known |= {semconv.TAG_PREFIX + key: value for key, value in each["tags"].items()}
+    matcher = Matcher(wanted)
+    is_meant = matcher.any_mode or known.get(semconv.DATA_MODE, "") in REAL
+    return each["role"] == "owner" and is_meant and matcher.after(known, INVALID_SPAN)
 
 
 @given(calls, st.lists(filters, min_size=1, max_size=3))
@@ -160,6 +173,7 @@ def test_what_is_spent_is_exact_whatever_the_filters(
     found = at(ledger, NOW)
     for number, each in enumerate(wanted):
         mine = [one for one in made if counts(one, each)]
+        assert mine == [one for one in made if counts_in_process(one, each)]
         usd = sum((Decimal(one["usd"]) for one in mine if one["usd"]), Decimal(0))
         row = found[str(number)]
         assert Decimal(row["spent_usd"]) == usd
@@ -199,7 +213,8 @@ def test_every_filter_is_a_column_of_the_calls_and_the_table_takes_it(empty: Led
     assert set(FILTERS) - {"model"} <= columns
 
     keep(empty, [Budget(name, Decimal(1), {name: "x"}) for name in FILTERS])
-    empty.insert("llm_calls", [call(1, NOW, **{name: "x" for name in FILTERS if name != "model"})])
+    said = {name: "x" for name in FILTERS if name not in ("model", "data_mode")}
+    empty.insert("llm_calls", [call(1, NOW, **said), call(2, NOW, data_mode="x")])
     assert {name: row["calls"] for name, row in at(empty, NOW).items()} == dict.fromkeys(FILTERS, 1)
 
 

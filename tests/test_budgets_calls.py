@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import fcntl
 import json
 import logging
 import pickle
@@ -22,14 +23,16 @@ from typing import Any
 
 import pytest
 import sdks
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import tollspan
-from tollspan import calls, guard, semconv
+from tollspan import calls, guard, instrumentation, semconv
 from tollspan.limits import budgets, budgets_book, budgets_count, budgets_metrics
 from tollspan.limits.budgets import Keeper
 from tollspan.limits.budgets_file import Budget
@@ -186,6 +189,11 @@ def test_a_new_period_begins_anew_and_a_call_of_the_old_one_ends_in_it(
         ({"response_model": "gpt-4o"}, False),
         ({"provider": "openai", "operation": "chat"}, True),
         ({"environment": ""}, True),
+        ({"data_mode": "real"}, True),
+        ({"data_mode": "test"}, False),
+        ({"prompt_version": "v3", "session": "s_1"}, True),
+        ({"session": "s_2"}, False),
+        ({"user": "u_1"}, False),
         ({"service": "shop"}, False),
     ],
 )
@@ -193,7 +201,9 @@ def test_a_budget_counts_the_calls_that_its_filters_mean_as_the_ledger_does(
     filters: dict[str, str], counts: bool, keep: Any
 ) -> None:
     keeper = keep(all_of("1", filters=filters))
-    with tollspan.attribute(tenant="acme", endpoint="sum", tags={"team": "growth"}):
+    with tollspan.attribute(
+        tenant="acme", endpoint="sum", prompt_version="v3", session="s_1", tags={"team": "growth"}
+    ):
         ask()
         ask()
     assert spent(keeper) == (2 * COST if counts else 0)
@@ -203,6 +213,19 @@ def test_a_budget_of_a_service_counts_the_calls_of_this_process(
     keep: Any, provider: TracerProvider
 ) -> None:
     keeper = keep(all_of("1", filters={"service": provider.resource.attributes["service.name"]}))
+    ask()
+    assert spent(keeper) == COST
+
+
+def test_a_call_that_is_not_sampled_counts_for_its_service_and_environment(
+    keep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = Resource.create({"service.name": "shop", "deployment.environment.name": "staging"})
+    unsampled = TracerProvider(resource=named, sampler=ALWAYS_OFF)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: unsampled)
+    instrumentation.uninstrument()
+    instrumentation.instrument(unsampled, ["openai", "anthropic"])
+    keeper = keep(all_of("1", filters={"service": "shop", "environment": "staging"}))
     ask()
     assert spent(keeper) == COST
 
@@ -220,6 +243,17 @@ def test_calls_that_cost_no_real_money_are_not_counted(keep: Any) -> None:
     with tollspan.attribute(data_mode="test"):
         ask()
     assert spent(keeper) == 0
+
+
+def test_calls_of_another_mode_are_counted_and_refused_by_a_budget_that_names_it(keep: Any) -> None:
+    keeper = keep(all_of("0.000005", filters={"data_mode": "test"}))
+    ask()
+    assert spent(keeper) == 0
+    with tollspan.attribute(data_mode="test"):
+        ask()
+        assert spent(keeper) == COST
+        with pytest.raises(tollspan.BudgetExceeded):
+            ask()
 
 
 def test_what_is_told_of_is_counted(keep: Any) -> None:
@@ -342,6 +376,80 @@ def test_a_queued_call_is_refused_when_its_time_is_over(keep: Any) -> None:
     with pytest.raises(tollspan.BudgetExceeded):
         ask()
     assert 0.9 < time.monotonic() - began < 5
+
+
+def test_a_blocking_call_in_an_event_loop_is_refused_at_once_and_not_queued(keep: Any) -> None:
+    keep(all_of("0.000005", "queue 60s"))
+    ask()
+
+    async def blocking() -> None:
+        ask()
+
+    began = time.monotonic()
+    with pytest.raises(tollspan.BudgetExceeded) as caught:
+        asyncio.run(blocking())
+    assert time.monotonic() - began < 5
+    assert caught.value.was_to_wait
+    assert "It was not queued: a blocking call in the thread of an event loop" in str(caught.value)
+
+
+def test_a_blocking_call_in_a_thread_beside_an_event_loop_is_queued(
+    keep: Any, exporter: InMemorySpanExporter
+) -> None:
+    keep(all_of("0.00005", "queue 20s"))
+    asked = {**sdks.CHAT, "max_tokens": 100}
+    client = sdks.openai_client(sdks.server_for("chat"))
+
+    async def main() -> None:
+        stream = client.chat.completions.create(**asked, stream=True)
+        queued = asyncio.create_task(asyncio.to_thread(client.chat.completions.create, **asked))
+        while len(calls.open_calls) < 2:
+            await asyncio.sleep(0)
+        list(stream)
+        await asyncio.wait_for(queued, 10)
+
+    asyncio.run(main())
+    assert last(exporter)[semconv.BUDGET_ACTION] == "queued"
+
+
+# --- several at once --------------------------------------------------------------------------------
+
+
+def test_a_call_needs_room_in_every_budget_that_means_it_and_holds_nothing_else(keep: Any) -> None:
+    names = {"roomy": "1", "tight": "0.000005", "last": "1"}
+    keeper = keep(*(Budget(name, Decimal(usd), action="refuse") for name, usd in names.items()))
+    ask()
+    with pytest.raises(tollspan.BudgetExceeded, match="tight"):
+        ask()
+    assert [book.usd(now.spent) for book, now in keeper.standings()] == [COST] * 3
+    assert [now.reserved for _, now in keeper.standings()] == [0, 0, 0]
+
+
+def test_what_another_rule_refuses_holds_nothing_back(keep: Any) -> None:
+    keeper = keep(all_of("1"))
+
+    def refusing(call: calls.OpenCall) -> None:
+        raise calls.Refusal("not now")
+
+    undo = calls.on_before(refusing)
+    with pytest.raises(calls.Refusal, match="not now"):
+        sdks.openai_client(sdks.server_for("chat")).chat.completions.create(
+            **sdks.CHAT, max_tokens=100
+        )
+    undo()
+    assert spent(keeper) == 0
+
+
+def test_a_lock_that_somebody_keeps_lets_calls_go_and_loses_none_of_their_costs(keep: Any) -> None:
+    keeper = keep(all_of("0.000005"), Budget("other", Decimal("0.000005"), action="refuse"))
+    with (tollspan.config.state_home() / "budgets" / "lock").open("r+b") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        ask()
+        ask()
+    keeper._shared.stuck_until_s = 0
+    for book in keeper.books:
+        book.count.sweep()
+    assert [book.usd(now.spent) for book, now in keeper.standings()] == [2 * COST] * 2
 
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -484,7 +592,7 @@ def test_a_count_that_cannot_be_read_lets_every_call_go(
 def test_a_damaged_file_is_counted_anew(keep: Any, caplog: pytest.LogCaptureFixture) -> None:
     first = keep(all_of("0.000005"))
     ask()
-    path = first.books[0].count._path
+    (path,) = (tollspan.config.state_home() / "budgets").glob("*.count")
     first.stop()
     path.write_bytes(b"x" * budgets_count.SIZE)
     keeper = keep(all_of("0.000005"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tollspan.limits import budgets_count, budgets_slots
+from tollspan.limits import budgets_count, budgets_layout, budgets_slots
 from tollspan.limits.budgets_count import Count, Standing, UnreadableCount
 from tollspan.limits.budgets_periods import period_at
 
@@ -113,7 +113,7 @@ def test_who_dies_while_writing_leaves_the_sum_before(path: Path) -> None:
     for _ in range(5):
         count.settle(0, 7)
     number = at(count).number
-    newest = budgets_count._COPIES[number & 1]
+    newest = budgets_layout.COPIES[number & 1]
     with path.open("r+b") as file:  # half of the newest copy is of a later write
         file.seek(newest)
         file.write(b"\xff" * 20)
@@ -144,7 +144,7 @@ def test_a_lock_that_is_not_free_stops_nobody_and_loses_no_cost(path: Path) -> N
         assert count.reserve(5, 100) is None, "nobody can tell"
         assert count.settle(0, 7) is None
         assert time.monotonic() - began < 2, "waited for it each time"
-    count._stuck_until_s = 0
+    count.lock.stuck_until_s = 0
     assert held(count, 1, 100) == 1
     assert at(count).settled == 7, "the next who has the lock counts it"
 
@@ -152,9 +152,9 @@ def test_a_lock_that_is_not_free_stops_nobody_and_loses_no_cost(path: Path) -> N
 def test_a_stream_that_is_freed_while_the_count_is_written_waits_for_nobody(path: Path) -> None:
     """The garbage collector settles calls in whatever thread it runs, in the midst of anything."""
     count = Count(path)
-    assert count._take(1)
+    assert count.lock.take(1)
     assert count.settle(0, 7) is None
-    count._give()
+    count.lock.give()
     count.settle(0, 1)
     assert (at(count).settled, at(count).calls) == (8, 2)
 

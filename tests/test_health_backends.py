@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import ROOT
 
-from tollspan.limits.backends import Backend, BackendFileError, Check, read
+from tollspan.limits.backends import Backend, Check
+from tollspan.limits.backends_file import BackendFileError, read
 from tollspan.limits.circuits import Policy
 from tollspan.limits.watched import Where
 
@@ -180,7 +181,7 @@ VALUES = st.recursive(
 
 @given(st.sampled_from(sorted(Backend.__dataclass_fields__) + ["circuit"]), VALUES)
 def test_no_value_of_any_key_is_anything_but_used_or_refused(key: str, value: object) -> None:
-    from tollspan.limits.backends import _Part
+    from tollspan.limits.backends_file import _Part
 
     entry = {"name": "a", "url": "http://a.example", key: value}
     try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from opentelemetry import trace
 
 __all__ = [
     "Attempt",
+    "Less",
     "OpenCall",
     "Refusal",
     "Sending",
@@ -42,7 +43,7 @@ class Attempt:
     the epoch; `end_ns` is 0 while the attempt is open.
     """
 
-    __slots__ = ("attributes", "end_ns", "is_to_be_made", "parent_id", "span", "start_ns")
+    __slots__ = ("attributes", "end_ns", "is_to_be_made", "parent_id", "span", "start_ns", "unread")
 
     def __init__(self, start_ns: int, span: trace.Span | None = None) -> None:
         self.start_ns = start_ns
@@ -54,6 +55,15 @@ class Attempt:
         self.parent_id = 0
         """Span id of the call that made it; calls around that one list it too."""
         self.attributes: dict[str, Any] = {}
+        self.unread: Callable[[Attempt], Mapping[str, Any]] | None = None
+        """Gives more of `attributes`, for who needs what the response headers say: see `read`."""
+
+    def read(self) -> None:
+        """Have all that is known in `attributes`: the headers of a good answer wait until the call
+        is settled, or somebody asks."""
+        unread, self.unread = self.unread, None
+        if unread is not None:
+            self.attributes.update(unread(self))
 
 
 class Refusal(Exception):
@@ -66,16 +76,29 @@ class Refusal(Exception):
     attributes: Mapping[str, Any] = {}
 
 
+class Less(NamedTuple):
+    """How a call is made cheaper; None leaves that as it is."""
+
+    model: str | None = None
+    """As the SDK takes it."""
+    max_tokens: int | None = None
+    no_tools: bool = False
+
+
 class Sending(Protocol):
     """The request of a call that has not left yet, for `before` hooks."""
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The JSON that the SDK will send; the caller's own objects stand in it."""
+        """What the SDK was given to send, as JSON has it; the caller's own objects stand in it."""
         ...
 
     def send(self, body: Mapping[str, Any]) -> bool:
         """Have the SDK send `body` instead, and the call know so; False where that cannot be done."""
+        ...
+
+    def less(self, wanted: Less) -> bool:
+        """Have the SDK ask for less, as far as this API can; whether it now asks for anything else."""
         ...
 
 
@@ -88,6 +111,7 @@ class OpenCall:
 
     __slots__ = (
         "adopted",
+        "asked_after",
         "attempts",
         "attributes",
         "end_ns",
@@ -96,6 +120,7 @@ class OpenCall:
         "hops",
         "inner",
         "is_watched",
+        "may_wait",
         "outer",
         "refused",
         "sending",
@@ -127,11 +152,16 @@ class OpenCall:
         that a restated span must not carry."""
         self.sending: Sending | None = None
         """While `before` hooks are asked, where the surface shows its body."""
+        self.may_wait = True
+        """Its caller can wait: not where a blocking call is made in the thread of an event loop, which
+        would stand still, and with it whatever could make room. A hook is then not asked again."""
         self.refused: Refusal | None = None
         """Raised in place of what the SDK's method ends with. Its cause is why the SDK wanted to try
         again."""
         self.is_watched = False
         """The engine stands around the SDK's method now, so that `refused` will be raised."""
+        self.asked_after = 0
+        """The number of attempts after which `retry` was asked last."""
         self.failure: Any = None
         """While `retry` is there: the exception or the answer with which the last attempt failed."""
 

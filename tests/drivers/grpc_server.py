@@ -28,6 +28,7 @@ class GrpcServed:
     def __init__(self, streams: tuple[str, ...]) -> None:
         self.answer = Answer(())
         self.asked = 0
+        self.last = "", b""
         self.waiting = threading.Event()
         self._release = threading.Event()
         served = self
@@ -45,6 +46,7 @@ class GrpcServed:
 
     def reply(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         self.asked += 1
+        self.last = "", request
         answer = self.answer
         if answer.status >= 400:
             context.abort(CODES[answer.status], "m")

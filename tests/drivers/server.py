@@ -38,6 +38,8 @@ class Served(Protocol):
     """What every request gets from now on."""
     asked: int
     """Requests so far."""
+    last: tuple[str, bytes]
+    """Path and body of the newest request."""
     waiting: threading.Event
     """Set when an answer hangs."""
 
@@ -56,6 +58,7 @@ class HttpServed:
     def __init__(self) -> None:
         self.answer = Answer((b"{}",))
         self.asked = 0
+        self.last = "", b""
         self.waiting = threading.Event()
         self._release = threading.Event()
         served = self
@@ -66,12 +69,13 @@ class HttpServed:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length") or 0))
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 if "chunked" in self.headers.get("transfer-encoding", ""):
                     while size := int(self.rfile.readline().split(b";")[0], 16):
-                        self.rfile.read(size + 2)
+                        body += self.rfile.read(size + 2)[:-2]
                     self.rfile.readline()
                 served.asked += 1
+                served.last = self.path, body
                 served.reply(self)
 
             do_GET = do_DELETE = do_PUT = do_PATCH = do_POST
