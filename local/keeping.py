@@ -7,7 +7,7 @@ from typing import Any
 
 from tollspan.config import Settings
 
-from .rollups import TABLES as ROLLUPS
+from .rollups import OF_BUDGETS, OF_CALLS, OF_USAGE
 
 __all__ = ["forget_after", "sums_can_be_made_again"]
 
@@ -25,7 +25,11 @@ def forget_after(connection: Any, chosen: Settings) -> None:
         "span_links": (chosen.keep_spans_days, "told_at"),
         "llm_calls": (chosen.keep_calls_days, "toDateTime(time)"),
         "llm_hops": (chosen.keep_calls_days, "toDateTime(time)"),
-        **dict.fromkeys(ROLLUPS, (chosen.keep_rollups_days, "bucket")),
+        **dict.fromkeys((*OF_CALLS, OF_BUDGETS), (chosen.keep_rollups_days, "bucket")),
+        # Asked for in the place of calls, so never gone before them.
+        **dict.fromkeys(
+            OF_USAGE, (chosen.keep_calls_days and chosen.keep_calls_days + 1, "bucket")
+        ),
     }
     for table, (wanted, moment) in days.items():
         said = str(connection.query(f"SHOW CREATE TABLE {table}", "TSVRaw").data())

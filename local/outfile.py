@@ -1,4 +1,4 @@
-"""Rows as a Parquet file that the embedded engine writes, given on piece by piece."""
+"""A file that the embedded engine writes, given on piece by piece."""
 
 from __future__ import annotations
 

@@ -20,8 +20,17 @@ class Readable(Protocol):
         """
         ...
 
-    def parquet(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
-        """The rows of a reading statement as one Parquet file, piece by piece.
+    def written(self, sql: str, form: str, parameters: Mapping[str, Any]) -> bytes:
+        """What a reading statement answers in `form`, a format of ClickHouse's, as a whole.
+
+        Raises:
+            Busy: it took too long.
+            LedgerError: the engine refused it.
+        """
+        ...
+
+    def file(self, sql: str, form: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+        """What a reading statement answers in `form`, however much that is, piece by piece.
 
         Raises:
             LedgerError: the engine refused it.

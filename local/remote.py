@@ -40,10 +40,19 @@ class ClickHouseLedger:
         except ClickHouseError as error:
             raise _said(error) from error
 
-    def parquet(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+    def written(self, sql: str, form: str, parameters: Mapping[str, Any]) -> bytes:
         """See `Readable`."""
+        return b"".join(self._asked(sql, form, parameters, SETTINGS))
+
+    def file(self, sql: str, form: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+        """See `Readable`."""
+        return self._asked(sql, form, parameters, OF_A_FILE)
+
+    def _asked(
+        self, sql: str, form: str, parameters: Mapping[str, Any], setting: Mapping[str, Any]
+    ) -> Iterator[bytes]:
         try:
-            found = self._clickhouse.pieces(sql, "Parquet", _bound(parameters), OF_A_FILE)
+            found = self._clickhouse.pieces(sql, form, _bound(parameters), setting)
         except ClickHouseError as error:
             raise _said(error) from error
         return _pieces(found)

@@ -9,12 +9,14 @@ from typing import Any
 
 from .migrations import statements
 
-__all__ = ["OF_CALLS", "TABLES", "forget", "refresh"]
+__all__ = ["OF_CALLS", "OF_USAGE", "TABLES", "forget", "refresh"]
 
 OF_CALLS = ("calls_by_minute", "calls_by_hour", "calls_by_tenant_hour", "calls_by_tenant_day")
 """By environment and data mode, among others."""
 OF_BUDGETS = "budget_hours"
-TABLES = (*OF_CALLS, OF_BUDGETS)
+OF_USAGE = ("usage_by_hour", "usage_by_tenant_hour", "usage_by_tags_hour")
+"""Never asked about an hour whose calls are gone, unlike those of `OF_CALLS`."""
+TABLES = (*OF_CALLS, OF_BUDGETS, *OF_USAGE)
 REFRESH = re.compile(
     r"CREATE MATERIALIZED VIEW IF NOT EXISTS \w+ REFRESH EVERY [\w ]+ APPEND TO (\w+) AS\s"
 )
@@ -38,8 +40,8 @@ def _counting() -> list[str]:
 def forget(connection: Any, *, all_of_them: bool) -> None:
     """Count anew at the next refresh: calls were taken out of the ledger.
 
-    What budgets have spent is of the last weeks and is always counted anew; without `all_of_them` the
-    other sums stay, because they outlive their calls.
+    What budgets have spent is of the last weeks and is always counted anew, and so is what the usage API
+    adds up; without `all_of_them` the other sums stay, because they outlive their calls.
     """
-    for table in TABLES if all_of_them else (OF_BUDGETS,):
+    for table in TABLES if all_of_them else (OF_BUDGETS, *OF_USAGE):
         connection.query(f"TRUNCATE TABLE {table}")

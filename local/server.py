@@ -22,8 +22,8 @@ from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.receiver import Received
 from tollspan.collector.stage import Stage
 from tollspan.config import settings
-from tollspan.limits import backends
-from tollspan.limits.backends import BackendFile
+from tollspan.limits import backends_file
+from tollspan.limits.backends_file import BackendFile
 
 from . import budgets, budgets_api, health, ingest_api, points_api, reconcile_api, status, usage_api
 from .api import PAGE, api
@@ -32,7 +32,7 @@ from .clickhouse_http import clickhouse_http
 from .counting import Counting
 from .demo_data import DemoData, is_demo
 from .gate import Gate, is_loopback
-from .ingest import Ingest
+from .ingest import ingest_into
 from .key_events import KeyWatch
 from .ledger import Ledger
 from .live import Live
@@ -41,6 +41,7 @@ from .probing import Probing
 from .recall import Recall
 from .refused import PortTaken, TokenNeeded
 from .throttle import Throttle
+from .whole import Whole
 from .writer import Told, Writer
 
 __all__ = ["LocalStack", "PortTaken", "TokenNeeded"]
@@ -60,7 +61,7 @@ class LocalStack:
     Raises (at `start`; all are `tollspan.local.refused.Refused`):
         PortTaken: one of the ports is in use.
         TokenNeeded: `host` is not loopback and there is no token.
-        BackendFileError (of `tollspan.limits.backends`): the file of backends cannot be used.
+        BackendFileError (of `tollspan.limits.backends_file`): the file of backends cannot be used.
         Unusable: the data directory cannot be opened.
     """
 
@@ -115,7 +116,7 @@ class LocalStack:
         self.ui_port, self.http_port = page.getsockname()[1], http.getsockname()[1]
         wanted = settings().budgets
         found = budgets.read(wanted) if wanted else []
-        declared = backends.read(settings().backends) if settings().backends else BackendFile()
+        declared = backends_file.read(settings().backends) if settings().backends else BackendFile()
         self.ledger = Ledger(self.data_dir)
         self._stopping.append(self.ledger.close)
         if wanted:
@@ -127,7 +128,7 @@ class LocalStack:
         self.stage = Stage(settled, normalised, recall, recall.linked)
         self.writer = Writer(self.ledger, self.stage, self._committed, recall)
         self._stopping.append(self.writer.stop)
-        self.ingest = Ingest(self.ledger, self.writer, recall, self.received)
+        self.ingest = ingest_into(self.ledger, self.writer, recall, self.received)
         self._stopping.append(Counting(self.ledger).stop)
         self.policy = declared.policy
         self.probing = Probing(self.ledger, declared.backends)
@@ -165,6 +166,7 @@ class LocalStack:
     ) -> None:
         open_paths = {*PAGE_FILES, *(f"/{file.name}" for file in PAGE.iterdir())}
         self.demo = DemoData(self.ledger, self.writer, self.live.tell_gone)
+        self._whole = Whole(self.ledger)
         v1 = [
             *ingest_api.routes(self.ingest),
             *budgets_api.routes(self.ledger),
@@ -290,7 +292,8 @@ class LocalStack:
             "refused": self.arrivals.told(self.urls),
             "with_token": bool(self._token),
             "demo_calls": self.demo.calls(),
-            **status.counts(self.ledger),
+            **self._whole.counts(),
+            **status.size(self.ledger),
             "python_snippet": status.snippet(self.grpc_endpoint),
         }
 

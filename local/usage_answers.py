@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .usage_measures import AMOUNTS, GRADES, STATUSES, TOKENS
+from .usage_sums import AMOUNTS, GRADES, STATUSES, TOKENS
 
 __all__ = ["KEYS", "RECENT", "REPLACEMENT", "SESSIONS", "STATS", "TIME", "Schema"]
 

@@ -71,11 +71,14 @@ class Asked:
     """The calls that are asked for, and the other members of the query by their name.
 
     `begin_ns` and `end_ns`: nanoseconds since the epoch, the end no longer within; None is open.
+    `of_names`: the conditions of `filters` beside those of the time, `names` what they ask for.
     """
 
     filters: Filters
     begin_ns: int | None
     end_ns: int | None
+    of_names: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
     others: dict[str, str] = field(default_factory=dict)
 
     def range(self) -> dict[str, str | None]:
@@ -107,6 +110,7 @@ def asked(
         made.add("time >= fromUnixTimestamp64Nano({f_from:Int64})", f_from=begin_ns)
     if end_ns is not None:
         made.add("time < fromUnixTimestamp64Nano({f_to:Int64})", f_to=end_ns)
+    of_time = len(made.conditions)
     modes = values.pop("data_mode", None)
     if modes is None:
         _among(made, "data_mode", "data_mode", list(REAL))
@@ -114,7 +118,8 @@ def asked(
         values["data_mode"] = modes
     for name, wanted in values.items():
         _filter(made, name, wanted, others)
-    return Asked(made, begin_ns, end_ns, rest)
+    of_names = tuple(made.conditions[of_time:])
+    return Asked(made, begin_ns, end_ns, of_names, frozenset(values), rest)
 
 
 def _filter(made: Filters, name: str, wanted: list[str], others: Collection[str]) -> None:

@@ -21,10 +21,14 @@ MONDAY_MS = 3 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """`begin`: the expression of where a call's bucket begins, in ms since the epoch, UTC."""
+    """`begin`: the expression of where a call's bucket begins, in ms since the epoch, UTC.
+
+    `of_hours`: each is made of whole hours.
+    """
 
     begin: str
     count: int
+    of_hours: bool
 
 
 def buckets(interval: str, found: Asked, ledger: Readable) -> Buckets:
@@ -37,10 +41,12 @@ def buckets(interval: str, found: Asked, ledger: Readable) -> Buckets:
     begin_ns, end_ns = found.begin_ns, found.end_ns
     if begin_ns is None or end_ns is None:
         row = ledger.query(
-            "SELECT toUnixTimestamp64Nano(min(time)) AS low, "
-            f"toUnixTimestamp64Nano(max(time)) AS high FROM tollspan_calls {found.filters.where}",
+            "SELECT toUnixTimestamp64Nano(minOrNull(time)) AS low, "
+            f"toUnixTimestamp64Nano(maxOrNull(time)) AS high FROM tollspan_calls {found.filters.where}",
             found.filters.bound,
         )[0]
+        if row["low"] is None:  # of no call there is no bucket
+            begin_ns = end_ns = 0
         begin_ns = int(row["low"]) if begin_ns is None else begin_ns
         end_ns = int(row["high"]) if end_ns is None else end_ns
     count = max(0, end_ns - begin_ns) // (length_s * 10**9) + 2
@@ -49,7 +55,7 @@ def buckets(interval: str, found: Asked, ledger: Readable) -> Buckets:
             f"interval makes more than {MOST} buckets of this time: ask for a longer interval or "
             "a shorter time"
         )
-    return Buckets(_begin(interval, length_s * 1000), count)
+    return Buckets(_begin(interval, length_s * 1000), count, length_s % 3600 == 0)
 
 
 def _begin(interval: str, length_ms: int) -> str:

@@ -11,19 +11,20 @@ without a price are in no row, and their number is told in the header `x-tollspa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from .queries import MODEL, UNPRICED, BadFilter
 from .readable import Readable
 from .usage_asked import Asked
-from .usage_cells import safe
+from .usage_cells import LINES, csv_line, number_cell, text_cell
 
 __all__ = ["FOCUS", "focus", "focus_parquet"]
 
-PAGE = 20_000
+DAY_NS = 86_400 * 10**9
+OF_DAY = (
+    "time >= fromUnixTimestamp64Nano({x_begin:Int64}) AND "
+    "time < fromUnixTimestamp64Nano({x_end:Int64})"
+)
 PERIODS = {"hour": "INTERVAL 1 HOUR", "day": "INTERVAL 1 DAY"}
 GROUPED = {
     "p": "provider",
@@ -36,9 +37,12 @@ GROUPED = {
     "env": "environment",
     "svc": "service",
     "op": "operation",
-    "tg": "toJSONString(mapSort(tags))",
+    "tg": "mapSort(tags)",
     "gr": "cost_grade",
 }
+ORDER = "ORDER BY hour, " + ", ".join(
+    "toJSONString(tg)" if name == "tg" else name for name in GROUPED
+)
 NAME = "if(p = '', 'unknown', p)"
 TIME = "formatDateTime({}, '%Y-%m-%dT%H:%i:%SZ', 'UTC')"
 MONTH = "toStartOfMonth(hour, 'UTC')"
@@ -69,7 +73,7 @@ FOCUS: Mapping[str, str] = {
     "ServiceSubcategory": "'Generative AI'",
     "SubAccountId": "nullIf(t, '')",
     "SubAccountName": "nullIf(t, '')",
-    "Tags": "tg",
+    "Tags": "toJSONString(tg)",
     "x_Calls": "n",
     "x_CacheReadTokens": "cached",
     "x_CacheWriteTokens": "rewritten",
@@ -88,17 +92,22 @@ FOCUS: Mapping[str, str] = {
 }
 """Columns of version 1.4 and the expressions of their values, FOCUS' own first."""
 
-MONEY = {"BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_WastedCost"}
+NUMBERS = {
+    *("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_WastedCost", "x_Calls"),
+    *("x_CacheReadTokens", "x_CacheWriteTokens", "x_InputTokens", "x_OutputTokens"),
+    *("x_ReasoningTokens", "PricingQuantity"),
+}
 
 
 def _statement(found: Asked, more: str = "") -> str:
+    """Rows of the dataset, all of them in the order that `ORDER` names."""
     period = found.others.get("charge_period", "day")
     if period not in PERIODS:
         raise BadFilter(f"charge_period is unknown: write one of {', '.join(PERIODS)}")
     beginning = f"toDateTime(toStartOfInterval(time, {PERIODS[period]}, 'UTC'), 'UTC')"
     keys = ", ".join(f"{expression} AS {name}" for name, expression in GROUPED.items())
     base = f"{found.filters.where} AND" if found.filters.where else "WHERE"
-    inner = (
+    return (
         f"SELECT {beginning} AS hour, {keys}, sum(cost_usd) AS usd, count() AS n, "
         "sum(input_tokens) AS written, sum(output_tokens) AS answered, "
         "sum(cache_read_tokens) AS cached, sum(cache_write_tokens) AS rewritten, "
@@ -106,11 +115,12 @@ def _statement(found: Asked, more: str = "") -> str:
         f"FROM tollspan_calls {base} cost_usd IS NOT NULL {more} "
         f"GROUP BY hour, {', '.join(GROUPED)}"
     )
-    columns = ", ".join(
-        f"{expression.replace('{period}', PERIODS[period])} AS {name}"
-        for name, expression in FOCUS.items()
-    )
-    return f"SELECT {columns} FROM ({inner}) ORDER BY hour, {', '.join(GROUPED)}"
+
+
+def _columns(found: Asked) -> dict[str, str]:
+    """The expression of each column, over rows of `_statement`."""
+    period = PERIODS[found.others.get("charge_period", "day")]
+    return {name: each.replace("{period}", period) for name, each in FOCUS.items()}
 
 
 def _headers(ledger: Readable, found: Asked) -> dict[str, str]:
@@ -127,49 +137,36 @@ def _headers(ledger: Readable, found: Asked) -> dict[str, str]:
 
 def focus_parquet(ledger: Readable, found: Asked) -> tuple[Iterator[bytes], Mapping[str, str]]:
     """The dataset as Parquet."""
-    statement = _statement(found)
-    return ledger.parquet(statement, found.filters.bound), _headers(ledger, found)
+    rows = _statement(found)
+    columns = ", ".join(f"{each} AS {name}" for name, each in _columns(found).items())
+    sql = f"SELECT {columns} FROM ({rows}) {ORDER}"
+    return ledger.file(sql, "Parquet", found.filters.bound), _headers(ledger, found)
 
 
 def focus(ledger: Readable, found: Asked) -> tuple[Iterator[bytes], Mapping[str, str]]:
     """The dataset as CSV: null is an empty cell, text is in quotes where it has to be."""
-    _statement(found)
-    return _rows(ledger, found), _headers(ledger, found)
+    rows = _statement(found, f"AND {OF_DAY}")
+    line = csv_line(_cell(name, each) for name, each in _columns(found).items())
+    sql = f"SELECT {line} AS line FROM ({rows}) {ORDER}"
+    return _days(ledger, found, sql), _headers(ledger, found)
 
 
-def _rows(ledger: Readable, found: Asked) -> Iterator[bytes]:
-    """A page at a time; one day of calls is summed again for each page that it has."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(FOCUS)
-    yield buffer.getvalue().encode()
-    _empty(buffer)
-    for day in _days(ledger, found):
-        statement = _statement(found, "AND toStartOfDay(time, 'UTC') = {x_day:DateTime('UTC')}")
-        offset = 0
-        while True:
-            rows: list[dict[str, Any]] = ledger.query(
-                f"{statement} LIMIT {PAGE} OFFSET {offset}", found.filters.bound | {"x_day": day}
-            )
-            for row in rows:
-                writer.writerow([row[name] if name in MONEY else safe(row[name]) for name in FOCUS])
-            yield buffer.getvalue().encode()
-            _empty(buffer)
-            offset += PAGE
-            if len(rows) < PAGE:
-                break
+def _cell(name: str, expression: str) -> str:
+    if name in NUMBERS:
+        return number_cell(expression)
+    return text_cell(f"ifNull(toString({expression}), '')", repeated=False)
 
 
-def _empty(buffer: io.StringIO) -> None:
-    buffer.seek(0)
-    buffer.truncate()
-
-
-def _days(ledger: Readable, found: Asked) -> list[str]:
+def _days(ledger: Readable, found: Asked, sql: str) -> Iterator[bytes]:
+    """A day at a time: its calls are summed once, and its rows wait on the disk and not in memory."""
+    yield f"{','.join(FOCUS)}\r\n".encode()
     base = f"{found.filters.where} AND" if found.filters.where else "WHERE"
-    rows = ledger.query(
-        "SELECT toString(toDateTime(toStartOfDay(time, 'UTC'), 'UTC')) AS day "
+    days = ledger.query(
+        "SELECT toUnixTimestamp(toStartOfDay(time, 'UTC')) AS day "
         f"FROM tollspan_calls {base} cost_usd IS NOT NULL GROUP BY day ORDER BY day",
         found.filters.bound,
     )
-    return [row["day"] for row in rows]
+    for each in days:
+        begin_ns = each["day"] * 10**9
+        day = {"x_begin": begin_ns, "x_end": begin_ns + DAY_NS}
+        yield from ledger.file(sql, LINES, found.filters.bound | day)

@@ -8,8 +8,7 @@ guessed again, so the restored ledger answers the same to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +18,7 @@ from tollspan.collector.rows import COUNTS, FLAGS, MONEY, OF_HOP
 from tollspan.collector.span import Span, fault
 from tollspan.columns import TEXTS
 
-__all__ = ["WHOLE", "NoLine", "line", "spans_of"]
+__all__ = ["FIELDS", "WHOLE", "NoLine", "spans_of"]
 
 WHOLE = "tollspan"
 """The member of a line that holds everything."""
@@ -65,32 +64,6 @@ SETTLED_VERSION = 1
 
 class NoLine(ValueError):
     """It is no line of an export; the message says what is wrong with it."""
-
-
-def line(row: Mapping[str, Any], hops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The line of a row of the ledger, `time_ns` its start; what is not known is left out."""
-    known = _known(row)
-    made = {
-        "externalRequestId": known.get("request_id") or f"call-{row['call_id']}",
-        "timestamp": _iso(row["time_ns"]),
-    }
-    made |= {name: known[column] for name, column in FIELDS.items() if column in known}
-    for name, column in (
-        ("latencyMs", "duration_s"),
-        ("timeToFirstTokenMs", "time_to_first_chunk_s"),
-    ):
-        if column in known:
-            made[name] = round(known[column] * 1000, 6)
-    return made | {WHOLE: known | {"hops": [_known(hop) for hop in hops]}}
-
-
-def _known(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value or value == 0}
-
-
-def _iso(time_ns: int) -> str:
-    seconds, rest = divmod(int(time_ns), 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def spans_of(made: Mapping[str, Any]) -> list[Span]:

@@ -1,8 +1,4 @@
-"""Measures of a set of calls: exact sums, what is known of it, and which part is not.
-
-Every sum is over whole numbers or decimals, and every quantile is exact, so that the same calls give
-the same answer to the last digit, wherever they lie and in whatever order they came.
-"""
+"""Measures of a set of calls, made of a row of sums: what is known of it, and which part is not."""
 
 from __future__ import annotations
 
@@ -11,100 +7,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from .queries import UNPRICED
+from .usage_sums import AMOUNTS, GRADES, STATUSES, TOKENS
 
-__all__ = [
-    "GRADES",
-    "IN_TIME",
-    "MEASURES",
-    "SORTS",
-    "STATUSES",
-    "iso",
-    "measures",
-    "measures_in_time",
-    "money",
-    "ratio",
-]
+__all__ = ["iso", "measures", "measures_in_time", "money", "ratio"]
 
-GRADES = ("billed", "derived", "lower_bound", "estimated")
-STATUSES = ("success", "error", "cancelled", "abandoned", "blocked")
-FAILED = "('error', 'blocked')"
-TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning")
-AMOUNTS = ("reported_usd", "derived_usd", "avoided_usd", "wasted_usd", "cache_saved_usd")
-LEVELS = ("p50", "p95", "p99")
+QUANTILES = ("p50", "p95", "p99")
 STEP = Decimal("0.000000000001")
-LONGEST_S = 10_000_000_000
-"""Seconds; more than a span of the ledger can last, so that its sum stays a decimal."""
-
-MOST_USED = 1_000_000_000_000_000
-"""Of a count without a column, likewise."""
-
-DURATIONS = (
-    "quantilesExactInclusive(0.5, 0.95, 0.99)(duration_s) AS m_duration",
-    "quantilesExactInclusive(0.5, 0.95, 0.99)(time_to_first_chunk_s) AS m_first",
-)
-SPEEDY = "status = 'success' AND duration_s > 0 AND output_tokens IS NOT NULL"
-USED = f"toDecimal128(round(least(v, {MOST_USED}.0) * 1e6), 0)"
-MEASURES = ", ".join(
-    (
-        "count() AS m_calls",
-        "sum(cost_usd) AS m_cost",
-        "count(cost_usd) AS m_priced",
-        f"countIf{UNPRICED} AS m_unpriced",
-        *(f"sumIf(cost_usd, cost_grade = '{each}') AS m_usd_{each}" for each in GRADES),
-        *(f"countIf(cost_usd, cost_grade = '{each}') AS m_n_{each}" for each in GRADES),
-        *(f"sum({each}) AS m_{each}" for each in AMOUNTS),
-        *(f"sum({each}_tokens) AS m_tokens_{each}" for each in TOKENS),
-        f"sumMap(mapApply((k, v) -> (k, {USED}), usage)) AS m_usage",
-        *(f"countIf(status = '{each}') AS m_{each}" for each in STATUSES),
-        "sum(app_attempts) AS m_attempts",
-        "count(app_attempts) AS m_attempts_known",
-        "countIf(app_attempts > 1) AS m_retried",
-        "sum(upstream_attempts) AS m_upstream",
-        "countIf(fallback) AS m_fallbacks",
-        "countIf(model_swapped) AS m_swapped",
-        "countIf(cache_hit) AS m_cache_hits",
-        "sum(tool_calls) AS m_tool_calls",
-        *DURATIONS,
-        f"sumIf(output_tokens, {SPEEDY}) AS m_speed_tokens",
-        f"sumIf(toDecimal128(round(least(duration_s, {LONGEST_S}.0) * 1e9), 0), {SPEEDY}) AS m_speed_ns",
-        "toUnixTimestamp64Milli(max(time)) AS m_last_ms",
-    )
-)
-IN_TIME = ", ".join(
-    (
-        "count() AS m_calls",
-        "sum(cost_usd) AS m_cost",
-        "count(cost_usd) AS m_priced",
-        f"countIf{UNPRICED} AS m_unpriced",
-        "sum(input_tokens) AS m_tokens_input",
-        "sum(output_tokens) AS m_tokens_output",
-        f"countIf(status IN {FAILED}) AS m_errors",
-        *DURATIONS,
-    )
-)
-"""Measures of a bucket of time."""
-
-SORTS = {
-    "cost": "sum(cost_usd)",
-    "calls": "count()",
-    "each": "sum(cost_usd) / nullIf(count(cost_usd), 0)",
-    "tokens": "sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))",
-    "errors": f"countIf(status IN {FAILED})",
-    "error_rate": f"countIf(status IN {FAILED}) / count()",
-    "retries": "countIf(app_attempts > 1)",
-    "wasted": "sum(wasted_usd)",
-    "p50": "quantileExactInclusive(0.5)(duration_s)",
-    "p95": "quantileExactInclusive(0.95)(duration_s)",
-    "p99": "quantileExactInclusive(0.99)(duration_s)",
-    "first_p95": "quantileExactInclusive(0.95)(time_to_first_chunk_s)",
-    "last": "max(time)",
-}
-"""What groups are ordered by."""
 
 
 def measures(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The measures of a row that has `MEASURES`."""
+    """The measures of a row that has `usage_sums.MEASURES`."""
     calls, priced = row["m_calls"], row["m_priced"]
     errors = row["m_error"] + row["m_blocked"]
     statuses = {each: row[f"m_{each}"] for each in STATUSES}
@@ -133,8 +45,8 @@ def measures(row: Mapping[str, Any]) -> dict[str, Any]:
         "swapped_calls": row["m_swapped"],
         "cache_hits": row["m_cache_hits"],
         "tool_calls": _whole(row["m_tool_calls"]),
-        "duration_s": dict(zip(LEVELS, row["m_duration"], strict=True)),
-        "time_to_first_chunk_s": dict(zip(LEVELS, row["m_first"], strict=True)),
+        "duration_s": dict(zip(QUANTILES, row["m_duration"], strict=True)),
+        "time_to_first_chunk_s": dict(zip(QUANTILES, row["m_first"], strict=True)),
         "output_tokens_per_s": ratio(
             row["m_speed_tokens"] and 10**9 * row["m_speed_tokens"], row["m_speed_ns"]
         ),
@@ -143,17 +55,18 @@ def measures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measures_in_time(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The measures of a row that has `IN_TIME`; its `b` is where the bucket begins, in ms."""
+    """Of such a row the measures of a bucket of time; its `b` is where the bucket begins, in ms."""
+    errors = row["m_error"] + row["m_blocked"]
     return {
         "time": iso(row["b"]),
         "calls": row["m_calls"],
         "cost_usd": money(row["m_cost"]),
         "unpriced_calls": row["m_unpriced"],
         "tokens": {each: _whole(row[f"m_tokens_{each}"]) for each in ("input", "output")},
-        "errors": row["m_errors"],
-        "error_rate": ratio(row["m_errors"], row["m_calls"]),
-        "duration_s": dict(zip(LEVELS, row["m_duration"], strict=True)),
-        "time_to_first_chunk_s": dict(zip(LEVELS, row["m_first"], strict=True)),
+        "errors": errors,
+        "error_rate": ratio(errors, row["m_calls"]),
+        "duration_s": dict(zip(QUANTILES, row["m_duration"], strict=True)),
+        "time_to_first_chunk_s": dict(zip(QUANTILES, row["m_first"], strict=True)),
     }
 
 

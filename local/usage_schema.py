@@ -7,7 +7,7 @@ from typing import Any
 from .usage_answers import KEYS, RECENT, REPLACEMENT, SESSIONS, STATS, TIME, Schema
 from .usage_asked import DIMENSIONS, FLAGS, IDS
 from .usage_export import FORMATS
-from .usage_measures import SORTS
+from .usage_sums import SORTS
 
 __all__ = ["OPERATIONS"]
 

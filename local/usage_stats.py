@@ -8,9 +8,11 @@ from typing import Any
 
 from .queries import BadFilter
 from .readable import Readable
-from .usage_asked import Asked, asked, dimension, number
+from .usage_asked import asked, dimension, number
 from .usage_buckets import Buckets, buckets
-from .usage_measures import IN_TIME, MEASURES, SORTS, iso, measures, measures_in_time
+from .usage_measures import iso, measures, measures_in_time
+from .usage_rows import Asking, Key, Row, Rows
+from .usage_sums import SORTS
 
 __all__ = ["GROUPS", "MOST_GROUPS", "MOST_OFFSET", "OTHERS", "stats"]
 
@@ -24,7 +26,6 @@ MOST_POINTS = 50_000
 """Buckets of all groups of a page."""
 
 ERROR_TYPES = 20
-Row = dict[str, Any]
 
 
 def stats(
@@ -39,8 +40,8 @@ def stats(
     names = _names(found.others.get("by", ""))
     limit = number(found.others, "limit", GROUPS, MOST_GROUPS)
     offset = number(found.others, "offset", 0, MOST_OFFSET, 0)
-    order = _order(found.others)
-    grouped = [dimension(found.filters, name, place) for place, name in enumerate(names)]
+    sort, order = _order(found.others)
+    grouped = {name: dimension(found.filters, name, at) for at, name in enumerate(names)}
     interval = found.others.get("interval", "")
     in_time = buckets(interval, found, ledger) if interval else None
     if in_time and grouped and in_time.count * limit > MOST_POINTS:
@@ -49,19 +50,30 @@ def stats(
             "groups, a longer interval or a shorter time"
         )
 
-    count = f", uniqExact({', '.join(grouped)}) AS n_groups" if grouped else ""
-    row = ledger.query(
-        f"SELECT {MEASURES}{count} FROM tollspan_calls {found.filters.where}", found.filters.bound
-    )[0]
-    total = measures(row) | {"error_types": _error_types(ledger, found)}
+    of_hours = in_time is None or in_time.of_hours
+    asking = Asking(ledger, found, grouped, of_hours=of_hours, now=now)
+    chosen = asking.chosen(sort, order, limit, offset) if grouped else None
+    if chosen and chosen.count and chosen.count == len(chosen.keys):
+        rows = of_groups = asking.by_names(in_time)
+    else:
+        rows = asking.in_total(in_time)
+        of_groups = asking.of_groups(chosen, in_time) if chosen else Rows()
     made: dict[str, Any] = found.range() | {"by": names, "interval": interval or None}
-    made["total"] = total | ({"buckets": _over_time(ledger, found, in_time)} if in_time else {})
-    if grouped:
-        page = _Page(ledger, found, grouped, order, limit, offset)
-        made["groups"] = page.groups(names, in_time)
-        seen = offset + len(made["groups"])
-        more = seen < row["n_groups"] and seen <= MOST_OFFSET
-        made |= {"group_count": row["n_groups"], "next_offset": seen if more else None}
+    # Of no call there is no row where rows stand under times.
+    total = rows.total or asking.in_total(None).total or {}
+    made["total"] = measures(total) | {"error_types": _error_types(asking)}
+    if in_time:
+        made["total"]["buckets"] = [measures_in_time(row) for row in rows.in_time]
+    if chosen:
+        made["groups"] = [
+            _group(names, key, of_groups, in_time)
+            for key in chosen.keys
+            if key in of_groups.groups  # told or corrected since they were chosen
+        ]
+        count = asking.count() if chosen.count is None else chosen.count
+        seen = offset + len(chosen.keys)
+        more = bool(chosen.keys) and seen < count and seen <= MOST_OFFSET
+        made |= {"group_count": count, "next_offset": seen if more else None}
     return made
 
 
@@ -72,88 +84,24 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _order(others: dict[str, str]) -> str:
+def _order(others: dict[str, str]) -> tuple[str, str]:
     sort, order = others.get("sort", "cost"), others.get("order", "desc")
     if sort not in SORTS:
         raise BadFilter(f"sort is unknown: write one of {', '.join(SORTS)}")
     if order not in ("asc", "desc"):
         raise BadFilter("order is unknown: write asc or desc")
-    return f"{SORTS[sort]} {order.upper()} NULLS LAST, count() DESC"
+    return sort, order.upper()
 
 
-def _over_time(ledger: Readable, found: Asked, in_time: Buckets) -> list[Row]:
-    rows = ledger.query(
-        f"SELECT {in_time.begin} AS b, {IN_TIME} FROM tollspan_calls {found.filters.where} "
-        "GROUP BY b ORDER BY b",
-        found.filters.bound,
-    )
-    return [measures_in_time(row) for row in rows]
+def _error_types(asking: Asking) -> list[Row]:
+    found = asking.error_types(ERROR_TYPES)
+    return [{"error_type": row["kind"], "calls": row["n"]} for row in found]
 
 
-def _error_types(ledger: Readable, found: Asked) -> list[Row]:
-    """The most frequent kinds of errors."""
-    where = f"{found.filters.where} AND" if found.filters.where else "WHERE"
-    rows = ledger.query(
-        f"SELECT error_type AS kind, count() AS n FROM tollspan_calls {where} error_type != '' "
-        f"GROUP BY kind ORDER BY n DESC, kind LIMIT {ERROR_TYPES}",
-        found.filters.bound,
-    )
-    return [{"error_type": row["kind"], "calls": row["n"]} for row in rows]
-
-
-class _Page:
-    """Some groups of all. They are chosen by what they are ordered by alone, and then measured."""
-
-    def __init__(
-        self,
-        ledger: Readable,
-        found: Asked,
-        grouped: list[str],
-        order: str,
-        limit: int,
-        offset: int,
-    ) -> None:
-        self._ledger = ledger
-        self._bound = found.filters.bound
-        names = [f"g_{n}" for n in range(len(grouped))]
-        self._keys = ", ".join(names)
-        self._order = f"{order}, {self._keys}"
-        self._columns = ", ".join(
-            f"{expression} AS {name}" for expression, name in zip(grouped, names, strict=True)
-        )
-        chosen = (
-            f"SELECT {self._columns} FROM tollspan_calls {found.filters.where} "
-            f"GROUP BY {self._keys} ORDER BY {self._order} LIMIT {limit} OFFSET {offset}"
-        )
-        base = f"{found.filters.where} AND" if found.filters.where else "WHERE"
-        self._where = f"{base} ({', '.join(grouped)}) IN (SELECT {self._keys} FROM ({chosen}))"
-
-    def groups(self, names: list[str], in_time: Buckets | None) -> list[Row]:
-        rows = self._ledger.query(
-            f"SELECT {self._columns}, {MEASURES} FROM tollspan_calls {self._where} "
-            f"GROUP BY {self._keys} ORDER BY {self._order}",
-            self._bound,
-        )
-        made = []
-        points = self._points(in_time, len(names)) if in_time and rows else None
-        for row in rows:
-            key = _key(row, len(names))
-            by = {name: value or None for name, value in zip(names, key, strict=True)}
-            group = {"by": by, **measures(row), "last_time": iso(row["m_last_ms"])}
-            made.append(group if points is None else group | {"buckets": points.get(key, [])})
-        return made
-
-    def _points(self, in_time: Buckets, names: int) -> dict[tuple[Any, ...], list[Row]]:
-        rows = self._ledger.query(
-            f"SELECT {in_time.begin} AS b, {self._columns}, {IN_TIME} FROM tollspan_calls "
-            f"{self._where} GROUP BY b, {self._keys} ORDER BY b",
-            self._bound,
-        )
-        made: dict[tuple[Any, ...], list[Row]] = {}
-        for row in rows:
-            made.setdefault(_key(row, names), []).append(measures_in_time(row))
-        return made
-
-
-def _key(row: Row, names: int) -> tuple[Any, ...]:
-    return tuple(row[f"g_{n}"] for n in range(names))
+def _group(names: list[str], key: Key, rows: Rows, in_time: Buckets | None) -> Row:
+    row = rows.groups[key]
+    by = {name: value or None for name, value in zip(names, key, strict=True)}
+    group = {"by": by, **measures(row), "last_time": iso(row["m_last_ms"])}
+    if in_time is None:
+        return group
+    return group | {"buckets": [measures_in_time(each) for each in rows.points.get(key, ())]}

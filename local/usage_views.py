@@ -10,8 +10,9 @@ from typing import Any
 from .queries import MODEL, BadFilter
 from .readable import Readable
 from .usage_asked import asked, number
-from .usage_measures import MEASURES, SORTS, iso, measures
+from .usage_measures import iso, measures
 from .usage_stats import GROUPS, MOST_GROUPS, MOST_OFFSET
+from .usage_sums import MEASURES, SORTS
 
 __all__ = ["KEYS", "OTHERS", "SESSIONS", "View", "view"]
 

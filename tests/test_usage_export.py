@@ -18,9 +18,9 @@ from usage_calls import HOSTILE, HOUR_NS, Row, calls, through_a_gateway
 
 from tollspan import semconv
 from tollspan.collector import told_record
-from tollspan.local import LocalStack, usage_export, usage_focus
+from tollspan.local import LocalStack, usage_export, usage_focus, usage_written
 from tollspan.local.queries import BadFilter
-from tollspan.local.usage_cells import safe
+from tollspan.local.usage_cells import safe, text_cell
 from tollspan.local.usage_export import export
 from tollspan.local.usage_line import WHOLE, NoLine, spans_of
 
@@ -28,6 +28,7 @@ END_NS = time.time_ns() // HOUR_NS * HOUR_NS
 NOW = datetime.fromtimestamp(END_NS // 10**9, UTC)
 EVERYTHING = [("data_mode", "all"), ("last", "all")]
 NUMBER = 230
+HOPS = ", ".join(("hop_index", "overhead_ms", *usage_written.HOP_TEXTS))
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,41 @@ def test_pages_make_one_file_without_gap_or_double(
     assert ids == [row["call_id"] for row in rows]
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_engine_makes_a_cell_as_python_does(stack: LocalStack, text: str) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow([safe(text), "end"])
+    (made,) = stack.ledger.query(
+        f"SELECT {text_cell('{x:String}', repeated=False)} AS each, "
+        f"{text_cell('toLowCardinality({x:String})', repeated=True)} AS repeated",
+        {"x": text},
+    )
+
+    assert made["each"] == made["repeated"] == buffer.getvalue().removesuffix(",end\r\n")
+
+
+def test_a_line_has_the_row_whole(stack: LocalStack, rows: list[Row]) -> None:
+    for line, row in zip(file(stack, "jsonl").splitlines(), rows, strict=True):
+        record = json.loads(line)
+        whole = record[WHOLE]
+        for name in usage_written.COLUMNS:
+            kept = bool(row[name]) or row[name] == 0
+            assert (name in whole) == kept, name
+            assert not kept or whole[name] == row[name], name
+        assert record["externalRequestId"] == (row["request_id"] or f"call-{row['call_id']}")
+        assert record["timestamp"] == row["time"].replace(" ", "T") + "Z"
+        assert record.get("tenantId", "") == row["tenant"]
+        took = None if row["duration_s"] is None else round(row["duration_s"] * 1000, 6)
+        assert record.get("latencyMs") == took
+        assert whole["hops"] == [
+            {name: value for name, value in hop.items() if value or value == 0}
+            for hop in stack.ledger.query(
+                f"SELECT {HOPS} FROM tollspan_hops WHERE call_id = {{id:String}} ORDER BY hop_index",
+                {"id": row["call_id"]},
+            )
+        ]
+
+
 def test_csv_has_what_the_ledger_has_and_no_cell_is_a_formula(
     stack: LocalStack, rows: list[Row]
 ) -> None:
@@ -136,7 +172,7 @@ def test_parquet_has_the_same_calls_with_their_types(
 ) -> None:
     table = parquet(stack, "parquet", tmp_path)
 
-    assert table.column_names == ["time", *usage_export.COLUMNS]
+    assert table.column_names == ["time", *usage_written.COLUMNS]
     assert str(table.schema.field("cost_usd").type) == "decimal128(18, 12)"
     read = table.to_pylist()
     assert [line["call_id"] for line in read] == [row["call_id"] for row in rows]
@@ -195,18 +231,17 @@ def test_focus_has_every_mandatory_column_and_every_cent(
     assert made.name == f"tollspan-focus-1.4-{NOW:%Y%m%dT%H%M%SZ}.csv"
 
 
-def test_focus_pages_and_parquet_say_the_same(
-    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = file(stack, "focus-csv")
-    monkeypatch.setattr(usage_focus, "PAGE", 12)
+def test_focus_says_the_same_as_csv_and_as_parquet(stack: LocalStack, tmp_path: Path) -> None:
+    read = cells(file(stack, "focus-csv"))
     table = parquet(stack, "focus-parquet", tmp_path)
 
-    assert file(stack, "focus-csv") == whole
-    assert table.column_names == list(usage_focus.FOCUS)
-    assert sum(table["BilledCost"].to_pylist()) == sum(
-        (Decimal(line["BilledCost"]) for line in cells(whole)), Decimal(0)
-    )
+    assert table.column_names == list(usage_focus.FOCUS) == list(read[0])
+    for line, row in zip(read, table.to_pylist(), strict=True):
+        for name, value in row.items():
+            if isinstance(value, Decimal):
+                assert Decimal(line[name]) == value
+            else:
+                assert line[name] == ("" if value is None else str(safe(value))), name
 
 
 def test_an_empty_export_is_an_empty_file_of_its_kind(stack: LocalStack) -> None:
