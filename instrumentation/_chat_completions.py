@@ -30,7 +30,7 @@ from ._read import (
     true,
     whole,
 )
-from ._spec import Attributes, Surface
+from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
 
@@ -116,6 +116,7 @@ _OUTPUT: tuple[Rule, ...] = (
     ("text_tokens", semconv.TEXT_OUTPUT_TOKENS, some),
 )
 
+_answered, _used = by_keys(_ANSWER), by_keys(_USAGE)
 _input, _output = by_keys(_INPUT), by_keys(_OUTPUT)
 
 # Anthropic's, and LiteLLM's for Anthropic.
@@ -139,7 +140,7 @@ def request(body: Mapping[str, Any]) -> Attributes:
 def response(answer: Any) -> Attributes:
     found: dict[str, Any] = {}
     body = members(answer)
-    take(found, body, _ANSWER)
+    take(found, body, _answered(tuple(body)))
     reasons: list[str] = []
     called: list[Any] = []
     for each in items(body.get("choices"))[:128]:
@@ -169,7 +170,7 @@ def error_type(failure: Any) -> str:
 def read_usage(found: dict[str, Any], usage: Any) -> None:
     """Token counts and the cost that the body states. `prompt_tokens` includes the cached ones."""
     stated = members(usage)
-    take(found, stated, _USAGE)
+    take(found, stated, _used(tuple(stated)))
     if (details := stated.get("prompt_tokens_details")) is not None:
         parts = members(details)
         take(found, parts, _input(tuple(parts)))
@@ -292,6 +293,18 @@ class ChoicesFold:
         return found
 
 
+DIALS = Dials(
+    limits=(("max_tokens",), ("max_completion_tokens",)),
+    tools=("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"),
+    # https://platform.openai.com/docs/api-reference/chat/create#chat-create-tool_choice
+    unused={"tool_choice": "none"},
+)
+
 CHAT = Surface(
-    "chat", request=request, response=response, fold=estimating(ChoicesFold), tells_usage_asked=True
+    "chat",
+    request=request,
+    response=response,
+    fold=estimating(ChoicesFold),
+    tells_usage_asked=True,
+    dials=DIALS,
 )

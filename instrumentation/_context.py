@@ -17,9 +17,9 @@ def entered(
     context: Context, span: trace.Span | None, key: str = "", value: object = None
 ) -> Context:
     """`context` with `span` as the current one, if given, and `value` under `key`, if given."""
-    inside = dict(context)
+    inside = Context(context)
     if span is not None:
-        inside[_SPAN_KEY] = span
+        dict.__setitem__(inside, _SPAN_KEY, span)  # as `contexts.added` does
     if key:
-        inside[key] = value
-    return Context(inside)
+        dict.__setitem__(inside, key, value)
+    return inside

@@ -6,8 +6,9 @@ to what leaves the process with the request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from time import time, time_ns
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context as otel_context
@@ -19,10 +20,10 @@ from tollspan.calls import Attempt, OpenCall
 from tollspan.config import settings
 from tollspan.guard import quietly
 
-from . import _attempts, _headers, _propagation
+from . import _attempts, _propagation
 from ._context import entered
 from ._destinations import may_receive
-from ._hosts import provider_at
+from ._head import Headers, told
 from ._http_spans import http_span_in
 from ._ids import span_id
 
@@ -158,10 +159,11 @@ class Flight:
         """A new attempt on the call and on every call that this one is a part of."""
         attempt = self.attempt = Attempt(time_ns())
         number = len(self._outer.attempts) + 1
-        facts = attempt.attributes
-        facts[semconv.ATTEMPT] = number
-        facts[semconv.HTTP_METHOD] = method
-        facts[semconv.SERVER_ADDRESS] = host
+        attempt.attributes = facts = {
+            semconv.ATTEMPT: number,
+            semconv.HTTP_METHOD: method,
+            semconv.SERVER_ADDRESS: host,
+        }
         if port is not None:
             facts[semconv.SERVER_PORT] = port
         if number > 1:
@@ -204,44 +206,30 @@ class Flight:
         if self._request is not None and self._changes:
             _propagation.restore(self._request.headers, reversed(self._changes))
 
-    def answered(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]
-    ) -> None:
+    def answered(self, status: int, headers: Headers) -> None:
         """The response's head is there; its body may still be to come."""
-        if self.attempt is None:
+        attempt = self.attempt
+        if attempt is None:
+            return
+        asked = self._request.headers if self._request is not None else {}
+        if status < 400 and attempt.is_to_be_made and self.wire is None and not settings().bridges:
+            # Read when the call is settled, in one go with others; nothing of the body is kept.
+            attempt.attributes[semconv.HTTP_STATUS] = status
+            attempt.unread = partial(told, headers, asked, time_ns())
             return
         if self.wire is not None:
-            self.wire.answered(status, headers)
+            self.wire.answered(status, headers())
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
-        facts.update(_headers.kept(headers))
+        facts.update(told(headers, asked, time_ns(), attempt))
         if status >= 400:
             facts[semconv.ERROR_TYPE] = str(status)
-        if not _TELLING.isdisjoint(facts):
-            self._understand(facts)
         self._note(facts)
         if names := settings().bridges:
             from . import _bridges
 
-            known = self.attempt.attributes
+            known = attempt.attributes
             port = known.get(semconv.SERVER_PORT)
             _bridges.heard(names, known[semconv.SERVER_ADDRESS], port, known)
-
-    def _understand(self, facts: dict[str, Any]) -> None:
-        """Add to `facts` what follows from the headers among them."""
-        assert self.attempt is not None
-        wait_s = _headers.retry_after_s(facts, time())
-        if wait_s is not None:
-            facts[semconv.RETRY_AFTER] = wait_s
-        if self._request is not None and ".targets[" in facts.get(_PORTKEY_INDEX, ""):
-            from ._gateway_facts import strategy
-
-            asked = strategy(self._request.headers.get("x-portkey-config"), facts[_PORTKEY_INDEX])
-            if asked is not None:
-                facts[semconv.GATEWAY_STRATEGY] = asked
-        host = str(self.attempt.attributes.get(semconv.SERVER_ADDRESS))
-        # Providers stand behind Envoy and Kong themselves: that is no hop.
-        if not _STATE_THEIR_TIME.isdisjoint(facts) and provider_at(host) is None:
-            facts[semconv.ATTEMPT_HEAD_MS] = (time_ns() - self.attempt.start_ns) / 1e6
 
     def failed(self, error: BaseException) -> None:
         """No response came, or its body broke off: the attempt is over."""
@@ -273,19 +261,6 @@ class Flight:
         with quietly:
             if self.attempt is not None:
                 _attempts.end(self.attempt)
-
-
-_PORTKEY_INDEX = semconv.RESPONSE_HEADER_PREFIX + "x-portkey-last-used-option-index"
-_STATE_THEIR_TIME = frozenset(
-    semconv.RESPONSE_HEADER_PREFIX + name
-    for name in (
-        "x-bifrost-upstream-latency-ms",
-        "x-envoy-upstream-service-time",
-        "x-kong-upstream-latency",
-    )
-)
-"""What these gateways waited for others: the rest of our wait is theirs."""
-_TELLING = _STATE_THEIR_TIME | {_PORTKEY_INDEX, *_headers.RETRY_AFTER}
 
 
 class _ToBeMade(trace.NonRecordingSpan):

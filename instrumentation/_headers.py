@@ -196,7 +196,10 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     except (TypeError, UnicodeDecodeError):
         found = dict(zip(shape.names, map(_decoded, picked), strict=True))
     for attribute, name in shape.reduced:
-        found[attribute] = _reduced(name, found[attribute])
+        if left := _reduced(name, found[attribute]):
+            found[attribute] = left
+        else:
+            del found[attribute]
     if "" in found.values():
         found = {attribute: text for attribute, text in found.items() if text}
     return found if _all_are_clean(found) else _cleaned(found)

@@ -36,6 +36,8 @@ def settle(call: Call, status: str, found: Attributes, first_chunk_s: float | No
         known[semconv.APP_ATTEMPTS] = len(call.attempts)
         with quietly:
             _attempts.close(call)
+            for attempt in call.attempts:
+                attempt.read()
             headroom(known, call.attempts[-1].attributes)
         if (served := call.attempts[-1].attributes.get(_SERVED_BY)) is not None:
             known.setdefault(semconv.RESPONSE_PROVIDER, served)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TypeVar
 
 __all__ = ["Bounded"]
@@ -10,7 +11,8 @@ _V = TypeVar("_V")
 
 
 class Bounded(dict[int, _V]):
-    """A dict that keeps at most `most` entries; `put` drops the oldest."""
+    """A dict that keeps at most `most` entries; `put` drops the oldest, a sixty-fourth of them at once:
+    the first entry of a dict is looked for past all that were dropped before it."""
 
     __slots__ = ("_most",)
 
@@ -21,8 +23,10 @@ class Bounded(dict[int, _V]):
     def put(self, key: int, value: _V) -> None:
         self[key] = value
         if len(self) > self._most:
-            # Another thread may change the table between the two steps: then it drops one, too.
+            # Another thread may change the table between the two steps: then it drops some, too.
             try:
-                self.pop(next(iter(self)), None)
-            except (StopIteration, RuntimeError):
+                oldest = [*islice(self, max(self._most // 64, 1))]
+            except RuntimeError:
                 return
+            for each in oldest:
+                self.pop(each, None)

@@ -123,7 +123,6 @@ class _Attributes(BoundedAttributes):
     def __init__(self, attributes: dict[str, Any], most: int | None) -> None:
         self._dict = attributes
         self.maxlen = most
-        self._lock = threading.Lock()
 
 
 class _Later:
@@ -138,6 +137,18 @@ class _Later:
             return self
         made: Any = BoundedList(getattr(span._limits, self._limit))
         return span.__dict__.setdefault(self._name, made)
+
+
+class _LockLater:
+    """The lock of attributes, made for the first who reads them through the SDK: an exporter."""
+
+    def __get__(self, attributes: Any, owner: type) -> Any:
+        if attributes is None:
+            return self
+        return attributes.__dict__.setdefault("_lock", threading.Lock())
+
+
+_Attributes._lock = _LockLater()  # type: ignore[assignment]
 
 
 class CallSpan(_Span):

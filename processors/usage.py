@@ -62,12 +62,15 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
     With `restated`, those that stand under `tollspan.restated.` count too.
     """
     found: Counts = {}
-    for name, unit in _units_of(tuple(attributes)):
+    rows, is_plain = _units_of(tuple(attributes))
+    for name, unit in rows:
         stated = attributes[name]
         if type(stated) is int and 0 <= stated <= _HUGEST:
             found[unit] = stated
         elif stated is not None and (value := _whole(stated)) is not None:
             found[unit] = value
+    if is_plain and not restated:
+        return found
     if restated:
         for name, unit in _RESTATED:
             if name in attributes and (value := _whole(attributes[name])) is not None:
@@ -84,9 +87,11 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
 
 
 @lru_cache(maxsize=1024)
-def _units_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """The rows of `UNITS` for attributes of these `names`: spans have few shapes."""
-    return tuple(row for row in UNITS if row[0] in names)
+def _units_of(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """The rows of `UNITS` for attributes of these `names`, and whether those rows are all that is to
+    be looked at: spans have few shapes."""
+    rows = tuple(row for row in UNITS if row[0] in names)
+    return rows, _FURTHER.isdisjoint(names)
 
 
 _CACHE_WRITES = frozenset(
@@ -96,6 +101,8 @@ _CACHE_WRITES = frozenset(
         semconv.CACHE_WRITE_1H_TOKENS,
     }
 )
+_FURTHER = _CACHE_WRITES | {semconv.BILLED_INPUT_TOKENS, semconv.AUDIO_INPUT_SECONDS}
+"""What more than one unit is read from."""
 
 
 def estimated(attributes: Mapping[str, Any]) -> Counts:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import json
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 import sdks
@@ -516,3 +520,29 @@ print(os.getpid(), *children, flush=True)
     parent, first, second = next(line for line in lines if len(line) == 3)
     of = [line[0] for line in lines if len(line) == 2]
     assert (of.count(parent), of.count(first), of.count(second)) == (3, 1, 3)
+
+
+def test_of_an_answer_only_its_headers_are_held_while_its_call_waits(
+    unwoken: None, exporter: InMemorySpanExporter
+) -> None:
+    exchanged: list[weakref.ref[Any]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
+        response = httpx2.Response(
+            200, content=json.dumps(body), headers={"x-request-id": "req_1", "set-cookie": "a"}
+        )
+        exchanged.extend((weakref.ref(request), weakref.ref(response)))
+        return response
+
+    with running(batching(exporter)) as provider:
+        with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
+            client = openai.OpenAI(api_key="x", http_client=http)
+            client.chat.completions.create(**sdks.CHAT)
+        gc.collect()
+        assert [each() for each in exchanged] == [None, None]
+        assert len(ended._waiting) == 1
+        provider.force_flush()
+    (attempt,) = [span for span in exporter.get_finished_spans() if span.name == "POST"]
+    headers = {name for name in attempt.attributes or {} if name.startswith("http.response.header")}
+    assert headers == {"http.response.header.x-request-id"}

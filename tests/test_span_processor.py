@@ -576,3 +576,12 @@ def test_spans_that_never_end_are_forgotten() -> None:
     for number in range(10):
         table.put(number, number)
     assert list(table) == [7, 8, 9]
+
+
+def test_a_full_table_forgets_its_oldest_and_never_grows() -> None:
+    table: Bounded[int] = Bounded(640)
+    for number in range(10_000):
+        table.put(number, number)
+        assert len(table) <= 640
+    assert list(table) == list(range(10_000 - len(table), 10_000))
+    assert len(table) >= 630

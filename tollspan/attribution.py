@@ -155,7 +155,7 @@ class attribute:
         before = contexts.current()
         outer: Any = before.get(_KEY)
         block = {**outer, **self._given} if outer else self._given
-        entered = context.Context({**before, _KEY: block})
+        entered = contexts.added(before, _KEY, block)
         return contexts.attach(entered), entered
 
     @contextmanager
