@@ -1,6 +1,6 @@
 # Every target makes what it needs; nothing is expected on the machine but Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-boards bench-ingest bench-pipeline
+.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-boards bench-ingest bench-usage bench-pipeline
 
 help: ## what can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -61,6 +61,9 @@ bench-boards: venvs ## how long people wait for a board; ARGS="--ledger FOLDER",
 
 bench-ingest: venvs ## a million records into a stack, a tenth twice: sums to the last digit
 	@.venv/bin/python -m bench.ingest $(ARGS)
+
+bench-usage: venvs ## questions and exports of the usage API; ARGS="--ledger FOLDER", which bench-ledger --keep made
+	@.venv/bin/python -m bench.usage $(ARGS)
 
 bench-pipeline: venvs ## the whole path through real collectors and stages; then docs/sizing.md
 	@.venv/bin/python -m bench.pipeline $(ARGS)
