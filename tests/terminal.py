@@ -57,8 +57,7 @@ class Terminal:
         return self.written
 
     def _read(self, within_s: float) -> bool:
-        ready, _, _ = select.select([self._mine], [], [], min(within_s, 0.2))
-        if not ready:
+        if not self._is_ready(min(within_s, 0.2)):
             return self.process.poll() is None
         try:
             piece = os.read(self._mine, 65536)
@@ -66,6 +65,11 @@ class Terminal:
             return False
         self.written += self._decoder.decode(piece)
         return bool(piece)
+
+    def _is_ready(self, within_s: float) -> bool:
+        waiting = select.poll()  # `select.select` takes no descriptor beyond 1023
+        waiting.register(self._mine, select.POLLIN)
+        return bool(waiting.poll(within_s * 1000))
 
     def press(self, keys: str) -> None:
         os.write(self._mine, keys.encode())
@@ -84,7 +88,7 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it did not end: {self.written[-2000:]!r}"
             self._read(0.2)
-        while select.select([self._mine], [], [], 0)[0] and self._read(0):
+        while self._is_ready(0) and self._read(0):
             pass
         return self.process.returncode
 
