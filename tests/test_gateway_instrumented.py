@@ -149,11 +149,14 @@ def arrived(receiver: Receiver, upstream_requests: int) -> Received:
     """The application's call, once both have told everything; LiteLLM's own span comes last."""
 
     def enough() -> bool:
-        own = [s for s in receiver.spans if s.scope == "litellm" and s.name.startswith("chat ")]
-        ends = [s for s in receiver.spans if s.name == "POST /chat/completions"]
-        outer = [s for s in calls_of(receiver, "proxy") if not _inside(receiver, s)]
-        done = len(attempts_of(receiver, "proxy")) == upstream_requests
-        return bool(done and own and ends and outer and calls_of(receiver, "application"))
+        traces = {each.trace_id for each in calls_of(receiver, "application")}
+        # Of calls before this one something may still come in.
+        here = [each for each in receiver.spans if each.trace_id in traces]
+        own = [s for s in here if s.scope == "litellm" and s.name.startswith("chat ")]
+        ends = [s for s in here if s.name == "POST /chat/completions"]
+        outer = [s for s in calls_of(receiver, "proxy") if s in here and not _inside(receiver, s)]
+        done = [s for s in attempts_of(receiver, "proxy") if s in here]
+        return bool(len(done) == upstream_requests and own and ends and outer)
 
     receiver.wait_for(enough)
     (call,) = calls_of(receiver, "application")
