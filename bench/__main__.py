@@ -1,9 +1,9 @@
 """`make bench`: what tollspan adds to a call, beside what a peer adds: the official instrumentation
 of each SDK, or the SDK's own.
 
-In every round each subject has a process of its own, and the three take turns, some calls at a time,
-so that a machine whose speed drifts slows all of them alike. What a subject adds is the median, over all
-turns, of its figure less that of the bare SDK in the same turn. Results go to `bench/results/calls.json`.
+Every round runs each subject in a process of its own, in turn, so that a machine whose speed
+drifts slows all of them alike; the figures are medians over the rounds, the ratios medians of the
+rounds' own ratios. Results go to `bench/results/calls.json`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 SUBJECTS = ("bare", "tollspan", "peer")
 SDKS = ("openai", "anthropic", "google_genai", "bedrock", "litellm")
-CALLS = {"chat": 600, "stream": 40}
-"""Of each subject in a turn."""
-TURNS = 8
-"""In a round."""
+CALLS = {"chat": 1500, "stream": 60}
 SLOWER = {"litellm": 3}
 """Makes so many times fewer calls: its own work for each takes milliseconds."""
 GOALS = {("openai", "chat"): 0.6, ("openai", "stream"): 0.15}
@@ -40,81 +37,40 @@ PYTHONS = {"litellm": ROOT / ".venv-demo" / "bin" / "python"}
 """SDKs that live in an environment of their own."""
 
 
-def environ() -> dict[str, str]:
-    """As installed packages have it: compiled once, not at every start."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
 def run(*arguments: str, python: Path | str = sys.executable) -> str:
+    # As installed packages are: compiled once, not at every start.
+    environ = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     done = subprocess.run(
-        [str(python), *arguments], capture_output=True, text=True, check=False, env=environ()
+        [str(python), *arguments], capture_output=True, text=True, check=False, env=environ
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
     return done.stdout
 
 
-class Subject:
-    """A process that makes calls when it is told to."""
-
-    def __init__(self, subject: str, sdk: str, scenario: str) -> None:
-        python = str(PYTHONS.get(sdk, sys.executable))
-        self._process = subprocess.Popen(
-            [python, "-m", "bench.subject", subject, sdk, scenario],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environ(),
-        )
-
-    def answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{' '.join(map(str, self._process.args))} failed")
-        return line
-
-    def used_us(self, calls: int) -> float:
-        """CPU for each of so many calls, or for each of their chunks."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{calls}\n")
-        self._process.stdin.flush()
-        return float(self.answer())
-
-    def end(self) -> None:
-        self._process.communicate()
-
-
-def round_of(sdk: str, scenario: str) -> dict[str, list[float]]:
-    """CPU microseconds per call or chunk of each subject, turn by turn; all of them are alive."""
-    count = CALLS[scenario] // SLOWER.get(sdk, 1)
-    subjects = {each: Subject(each, sdk, scenario) for each in SUBJECTS}
-    for each in subjects.values():
-        each.answer()  # ready
-    turns = [{name: each.used_us(count) for name, each in subjects.items()} for _ in range(TURNS)]
-    for each in subjects.values():
-        each.end()
-    return {subject: [turn[subject] for turn in turns] for subject in SUBJECTS}
-
-
-def added(measured: Mapping[str, list[float]], subject: str) -> float:
-    """The median of what `subject` adds to the bare SDK in one turn."""
-    pairs = zip(measured[subject], measured["bare"], strict=True)
-    return statistics.median(one - bare for one, bare in pairs)
-
-
 def calls(sdk: str, scenario: str, rounds: int) -> dict[str, Any]:
     """CPU added per call or chunk, in microseconds, and the ratio to the peer."""
-    measured = [round_of(sdk, scenario) for _ in range(rounds)]
-    together = {name: [used for one in measured for used in one[name]] for name in SUBJECTS}
-    ours, peer = (added(together, subject) for subject in SUBJECTS[1:])
+    count = str(CALLS[scenario] // SLOWER.get(sdk, 1))
+    measured: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
+    for _ in range(rounds):
+        for subject in SUBJECTS:
+            asked = ("-m", "bench.subject", subject, sdk, scenario, count)
+            out = run(*asked, python=PYTHONS.get(sdk, sys.executable))
+            measured[subject].append(json.loads(out.splitlines()[-1])["us"])
+    added = {
+        subject: [one - bare for one, bare in zip(measured[subject], measured["bare"], strict=True)]
+        for subject in SUBJECTS[1:]
+    }
+    ratios = [ours / peer for ours, peer in zip(added["tollspan"], added["peer"], strict=True)]
     return {
         "unit": "us of CPU per " + ("chunk" if scenario == "stream" else "call"),
-        "bare_us": round(statistics.median(together["bare"]), 2),
-        "tollspan_added_us": round(ours, 2),
-        "peer_added_us": round(peer, 2),
-        "ratio": round(ours / peer, 3),
-        "ratios": [round(added(one, "tollspan") / added(one, "peer"), 3) for one in measured],
+        "bare_us": round(statistics.median(measured["bare"]), 2),
+        "tollspan_added_us": round(statistics.median(added["tollspan"]), 2),
+        "peer_added_us": round(statistics.median(added["peer"]), 2),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
         "goal": GOALS.get((sdk, scenario)),
         "counted": "CPU of all threads, spans and metrics flushed before the clock stops",
     }

@@ -1,10 +1,8 @@
 """One measured process: a real SDK answered from memory, under one tracer.
 
-    python -m bench.subject SUBJECT SDK SCENARIO
+    python -m bench.subject SUBJECT SDK SCENARIO CALLS
 
-writes a line when it is ready, and then, for each number of calls that it reads from standard input, the
-CPU microseconds per call (chat) or per chunk (stream), all threads counted. So several such processes
-can take turns (`bench.__main__`).
+prints one JSON object: CPU microseconds per call (chat) or per chunk (stream), all threads counted.
 Spans go to a batch processor and metrics to a periodic reader, the same for all; under tollspan, calls
 are therefore settled in batches. Both providers are flushed before the clock stops, so what a subject
 puts off until later, settling included, is counted.
@@ -15,6 +13,7 @@ is its figure less that of `bare`.
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -34,9 +33,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from bench.asked import CHUNKS
-
-WARMING = {"chat": 150, "stream": 20}
-"""Calls before the clock starts."""
 
 
 class Discard(SpanExporter):
@@ -95,24 +91,21 @@ def call_of(subject: str, asked: ModuleType, scenario: str) -> Callable[[], None
 
 
 def main() -> None:
-    subject, sdk, scenario = sys.argv[1:4]
+    subject, sdk, scenario, calls = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     asked = import_module(f"bench.asked.{sdk}")
     tracers, meters = start(subject, asked)
     call = call_of(subject, asked, scenario)
-    for _ in range(WARMING[scenario]):
+    for _ in range(max(20, calls // 10)):
         call()
     gc.collect()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        calls = int(line)
-        began = time.process_time()
-        for _ in range(calls):
-            call()
-        tracers.force_flush()  # what a subject puts off until later is its cost all the same
-        meters.force_flush()
-        used_s = time.process_time() - began
-        units = calls * (CHUNKS if scenario == "stream" else 1)
-        print(used_s / units * 1e6, flush=True)
+    began = time.process_time()
+    for _ in range(calls):
+        call()
+    tracers.force_flush()  # what a subject puts off until later is its cost all the same
+    meters.force_flush()
+    used_s = time.process_time() - began
+    units = calls * (CHUNKS if scenario == "stream" else 1)
+    print(json.dumps({"us": used_s / units * 1e6}))
 
 
 if __name__ == "__main__":
