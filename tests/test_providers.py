@@ -49,7 +49,7 @@ def watched(provider: TracerProvider, name: str) -> Iterator[None]:
     finally:
         instrumentation.uninstrument()
     # LiteLLM logs in a thread of its own, which holds a dropped stream until it has.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _open_calls.live and time.monotonic() < deadline:
         settle()
     assert _open_calls.live == {}
