@@ -46,6 +46,17 @@ def step(spans: int) -> dict[str, float]:
     return _timed(lambda body: enrich(body).body, traffic.calls, spans)
 
 
+def behind(spans: int) -> dict[str, float]:
+    """The same as a collector in front writes them, which is the other way round."""
+    from bench.backwards import backwards
+    from tollspan.collector.enrich import enrich
+
+    def made(spans: int, seed: int = 1) -> Iterable[bytes]:
+        return map(backwards, traffic.calls(spans, seed))
+
+    return _timed(lambda body: enrich(body).body, made, spans)
+
+
 def naive(spans: int) -> dict[str, float]:
     """The same on generated classes."""
     from bench.naive import enrich
@@ -165,6 +176,7 @@ def floor(spans: int) -> dict[str, float]:
 
 SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
     "step": step,
+    "behind": behind,
     "naive": naive,
     "others": others,
     "hostile": hostile,
@@ -173,7 +185,7 @@ SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
     "foreign": foreign,
     "floor": floor,
 }
-LESS = {"naive": 4, "hostile": 8, "foreign": 4}
+LESS = {"behind": 4, "naive": 4, "hostile": 8, "foreign": 4}
 """Takes so many times fewer spans: it is slower."""
 
 

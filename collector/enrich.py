@@ -20,11 +20,11 @@ from .assembled import Changed, assembled
 from .foreign import normalised
 from .markers import MARKERS, marked, of_a_call, present, speaks
 from .opened import opened, resource_of, scope_of, view
+from .ordered import bundled
 from .ownership import part_of
 from .receiver import Malformed
 from .settling import Settling, Verdict
 from .span import Reading, Span, fault
-from .trimmed import Bundle
 
 __all__ = ["Enriched", "enrich", "trace_of"]
 
@@ -54,7 +54,7 @@ class Enriched:
     """What `enrich` made of a request."""
 
     body: bytes
-    """The request to send on: the bytes that came, where nothing was added or taken out."""
+    """The request to send on: the bytes that came, where nothing was added, taken out or reordered."""
     spans: int = 0
     priced: Counter[str] = field(default_factory=Counter)
     """Spans that cost and path were appended to, by `tollspan.cost.grade`."""
@@ -122,7 +122,7 @@ def enrich(body: bytes) -> Enriched:
         Malformed: `body` is none. A part that is not opened is not looked at, and sent on.
     """
     try:
-        bundle = Bundle.FromString(body)
+        body, bundle = bundled(body)
     except DecodeError as error:
         raise Malformed("the body is not an OTLP protobuf message") from error
     groups = list(_groups(bundle))

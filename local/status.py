@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tollspan.config import Settings, settings
 
-from .ledger import Ledger
+if TYPE_CHECKING:
+    from .ledger import Ledger  # with its engine, which a stage has not
 
 __all__ = ["in_force", "size", "snippet", "tollspan_version"]
 

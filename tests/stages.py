@@ -35,12 +35,21 @@ def stage(
         yield made
 
 
+AS_IN_ITS_IMAGE = """
+import sys
+sys.modules.update(dict.fromkeys(("chdb", "numpy", "pyarrow")))
+from tollspan.launcher.command import main
+sys.exit(main())
+"""
+"""It is installed as `tollspan[collector]`, without what only the embedded ledger needs."""
+
+
 class Running:
     """A real `tollspan stage`."""
 
     def __init__(self, url: str, *options: str, **variables: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tollspan.launcher.command", "stage"]
+            [sys.executable, "-c", AS_IN_ITS_IMAGE, "stage"]
             + ["--forward-to", url, "--grpc-port", "0", "--http-port", "0", "--admin-port", "0"]
             + list(options),
             stdout=subprocess.PIPE,
