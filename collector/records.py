@@ -95,9 +95,11 @@ def known_row(call: Call) -> dict[str, Any]:
     row: dict[str, Any] = {}
     tagged = False
     for name, value in said.items():
-        for column, read in _COLUMNS.get(name, ()):
-            row[column] = read(value)
-        tagged = tagged or name.startswith(semconv.TAG_PREFIX)
+        if (columns := _COLUMNS.get(name)) is not None:
+            for column, read in columns:
+                row[column] = value if read is text and type(value) is str else read(value)
+        elif name.startswith(semconv.TAG_PREFIX):
+            tagged = True
     row |= {
         "call_id": call.call_id,
         "trace_id": span.trace_id,

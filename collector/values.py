@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 __all__ = [
@@ -57,7 +58,12 @@ def plain(value: Any) -> Any:
 def timestamp(time_ns: int) -> str:
     """Nanoseconds since the epoch as the engine reads a time."""
     seconds, rest_ns = divmod(time_ns, 10**9)
-    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}.{rest_ns:09d}"
+    return f"{_second(seconds)}.{rest_ns:09d}"
+
+
+@lru_cache(maxsize=4096)  # a call and each of its hops say the same, and most calls are of this hour
+def _second(since_epoch: int) -> str:
+    return f"{EPOCH + timedelta(seconds=since_epoch):%Y-%m-%d %H:%M:%S}"
 
 
 def text(value: Any) -> str:
@@ -92,9 +98,19 @@ def number(value: Any) -> float | None:
 
 def money(value: Any) -> str | None:
     """US dollars as a decimal string; exact, because `repr` of a float gives its decimal back."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, float):
+        return _dollars(repr(value))
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return _in_steps(Decimal(value))
+
+
+@lru_cache(maxsize=4096)  # what was billed and what was derived are the same, nearly always
+def _dollars(amount: str) -> str | None:
+    return _in_steps(Decimal(amount))
+
+
+def _in_steps(amount: Decimal) -> str | None:
     if not amount.is_finite() or not 0 <= amount < MOST_MONEY:
         return None
     return format(amount.quantize(MONEY_STEP, ROUND_HALF_EVEN), "f")
