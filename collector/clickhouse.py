@@ -135,13 +135,25 @@ class ClickHouse:
                 preload_content=whole,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ClickHouseError(
-                f"ClickHouse at {self._pool.host} cannot be reached ({type(error).__name__})"
-            ) from error
+            raise ClickHouseError(self._why_not(error)) from error
         if answer.status != 200:
             said = answer.data[:300].decode("utf-8", "replace").strip().partition("\n")[0]
+            if "in readonly mode" in said:
+                said += ": limits go with each question, so the account needs readonly = 2, not 1"
             raise ClickHouseError(f"ClickHouse says: {said or answer.status}")
         return answer
+
+    def _why_not(self, error: BaseException) -> str:
+        """What urllib3 found, with the system's own words where it heard some."""
+        why: BaseException | None = error
+        while why is not None and not (isinstance(why, OSError) and why.strerror):
+            why = why.__cause__ or why.__context__
+        said = why.strerror if isinstance(why, OSError) else type(error).__name__
+        host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
+        return (
+            f"ClickHouse at {host}:{self._pool.port} cannot be reached ({said}): "
+            "is it up, and is that its HTTP port (8123)?"
+        )
 
     def close(self) -> None:
         self._pool.close()

@@ -7,10 +7,13 @@ for them. Label values are words of ours, never data.
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+
+from tollspan import __version__
 
 __all__ = ["COUNTERS", "GAUGES", "Counters"]
 
@@ -89,6 +92,7 @@ GAUGES = {
 """By name, without `tollspan_stage_` in front: meaning."""
 
 PREFIX = "tollspan_stage_"
+STARTED_S = time.time()
 
 
 class Counters:
@@ -138,6 +142,12 @@ class Counters:
 def _process() -> list[str]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     lines = [
+        "# HELP tollspan_build_info Which tollspan runs.",
+        "# TYPE tollspan_build_info gauge",
+        f'tollspan_build_info{{version="{__version__}"}} 1',
+        "# HELP process_start_time_seconds When it started, since 1970.",
+        "# TYPE process_start_time_seconds gauge",
+        f"process_start_time_seconds {STARTED_S:.3f}",
         "# HELP process_cpu_seconds_total User and system time.",
         "# TYPE process_cpu_seconds_total counter",
         f"process_cpu_seconds_total {used.ru_utime + used.ru_stime:.6f}",

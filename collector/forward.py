@@ -8,6 +8,7 @@ https://opentelemetry.io/docs/specs/otlp/#failures
 from __future__ import annotations
 
 import socket
+import ssl
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
@@ -63,8 +64,10 @@ def forwarder(to: Destination, exporter: OtlpExporter, timeout_s: float) -> Forw
         path = getattr(exporter, name)
         if path and not Path(path).is_file():
             raise BadDestination(
-                f"OTEL_EXPORTER_OTLP_{name.upper()} names no file: write the path of a PEM file"
+                f"OTEL_EXPORTER_OTLP_{name.upper()}={path} names no file: write the path of a PEM file"
             )
+    if to.is_secure:
+        _check_certificates(exporter)
     if to.is_grpc:
         from .forward_grpc import GrpcForwarder
 
@@ -72,6 +75,33 @@ def forwarder(to: Destination, exporter: OtlpExporter, timeout_s: float) -> Forw
     from .forward_http import HttpForwarder
 
     return HttpForwarder(to, exporter, timeout_s)
+
+
+def _check_certificates(exporter: OtlpExporter) -> None:
+    """Raises:
+    BadDestination: a file is not what it is said to be, which gRPC would tell with no request but
+        'failed to connect'.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    setting = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    path = exporter.certificate
+    try:
+        if path:
+            context.load_verify_locations(path)
+        setting, path = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", exporter.client_certificate
+        if bool(path) != bool(exporter.client_key):
+            raise BadDestination(
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go "
+                "together: set both or neither"
+            )
+        if path:
+            # Nobody is there to type a password.
+            context.load_cert_chain(path, exporter.client_key, lambda: "")
+    except OSError as error:
+        raise BadDestination(
+            f"{setting}={path} cannot be used ({getattr(error, 'reason', '') or error.strerror}): "
+            "write the path of a PEM file, and for a client's certificate its own key without password"
+        ) from error
 
 
 def refused_there(code: int, said: str, retry_after_s: float | None) -> Refusal:

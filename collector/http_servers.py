@@ -35,6 +35,9 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError:
         made.close()
         raise
+    except TypeError as error:  # of a name that no name server can be asked for
+        made.close()
+        raise OSError(str(error)) from error
     return made
 
 

@@ -45,6 +45,8 @@ it was missing. The mend looks for both."""
 
 TICK_S = 1.0
 """How often windows are looked at while nothing comes."""
+SAY_AGAIN_S = 10.0
+"""Between two lines of the log that say why nothing is taken."""
 
 
 @dataclass(slots=True)
@@ -84,7 +86,7 @@ class StageIntake:
         self._told_by = told_by
         self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
         self._not_told: deque[Sequence[Call]] = deque()
-        self._said = ""
+        self._said, self._said_at = "", -SAY_AGAIN_S
         self._thread = threading.Thread(target=self._run, name="tollspan-step", daemon=True)
         self._thread.start()
 
@@ -238,7 +240,9 @@ class StageIntake:
         if over.refusal is None:
             self._counters.add("records", job.first, "first")
             self._counters.add("records", len(job.calls) - job.first, "corrected")
-            self._said = ""
+            if self._said:
+                self._said = ""
+                _logger.info("requests are taken again")
             self._answered(job, "traces", self._merged(job, over))
             return
         self._say(over.refusal)
@@ -247,9 +251,11 @@ class StageIntake:
         self._refused(job, over.refusal, "downstream")
 
     def _say(self, error: BaseException) -> None:
-        """Log why the collector behind takes nothing: once, not for every request."""
-        if str(error) != self._said:
-            self._said = str(error)
+        """Log why the collector behind takes nothing: once, not for every request, and not for every
+        turn of one that comes and goes."""
+        now = time.monotonic()
+        if str(error) != self._said and now - self._said_at >= SAY_AGAIN_S:
+            self._said, self._said_at = str(error), now
             _logger.warning("requests are refused for now: %s", error)
 
     def _merged(self, job: _Job, over: Handover) -> bytes:

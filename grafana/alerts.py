@@ -8,6 +8,7 @@ https://grafana.com/docs/grafana/latest/alerting/fundamentals/alert-rules/querie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,11 @@ from .boards.budgets import BURN
 from .budget_sql import MOMENT
 from .sql import MODEL, known
 
-__all__ = ["RULES", "Rule", "text"]
+__all__ = ["RULES", "Rule", "anchor", "text"]
 
 DATASOURCE = "tollspan-clickhouse"
 HOUR_S, DAY_S = 3600, 86_400
+RUNBOOKS = "docs/alerts.md"
 
 SOURCE = (
     "FROM tollspan_calls AS c\n"
@@ -334,9 +336,15 @@ def _written(rule: Rule) -> dict[str, Any]:
         "annotations": {
             "summary": rule.summary,
             "board": f"/d/tollspan-{board}?viewPanel={boards.number_of(board, title)}{values}",
+            "runbook": f"{RUNBOOKS}#{anchor(rule.title)}",
         },
         "labels": {"severity": rule.severity, "team": rule.team},
     }
+
+
+def anchor(heading: str) -> str:
+    """What GitHub calls the place of `heading` in a document."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 class _Blocks(yaml.SafeDumper):

@@ -30,12 +30,15 @@ def api(options: argparse.Namespace) -> int:
     """Serve until it is told to end; exit code 0.
 
     Raises:
-        ConfigError: nobody says where the ledger is.
+        ConfigError: nobody says where the ledger is, or it is of an earlier tollspan.
         ClickHouseError: it does not answer.
     """
     from tollspan.collector.clickhouse import ClickHouse
     from tollspan.local.api_only import serve
+    from tollspan.local.migrations import newest
     from tollspan.local.remote import ClickHouseLedger
+
+    from .log_lines import log_lines
 
     found = settings()
     url = options.clickhouse or found.clickhouse_url
@@ -45,12 +48,20 @@ def api(options: argparse.Namespace) -> int:
             "--clickhouse; `tollspan up` serves the ledger of this machine"
         )
     clickhouse = ClickHouse(url, found.clickhouse_user, found.clickhouse_password)
-    clickhouse.rows("SELECT version FROM tollspan_schema LIMIT 1", {})
-    serve(
-        ClickHouseLedger(clickhouse),
-        host=options.host or found.host,
-        port=found.ui_port if options.port is None else options.port,
-        token=found.token,
-        a_minute=found.api_per_minute,
-    )
+    ledger = ClickHouseLedger(clickhouse)
+    # With the limits that go with every question: an account may read and still not state those.
+    (row,) = clickhouse.rows("SELECT max(version) AS version FROM tollspan_schema", {})
+    if int(row["version"]) < newest():
+        raise ConfigError(
+            f"the ledger at {url} is of version {row['version']}, and this tollspan reads "
+            f"{newest()}: bring it up to date first (docs/ledger.md)"
+        )
+    with log_lines():
+        serve(
+            ledger,
+            host=options.host or found.host,
+            port=found.ui_port if options.port is None else options.port,
+            token=found.token,
+            a_minute=found.api_per_minute,
+        )
     return 0

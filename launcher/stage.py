@@ -7,6 +7,7 @@ spans of a trace to one of them.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .stage_process import StageProcess
 
 __all__ = ["DESCRIPTION", "EPILOG", "add_options", "stage"]
+
+_logger = logging.getLogger("tollspan")
 
 DESCRIPTION = (
     "Take OTLP from a collector, put price and path on the spans of LLM calls, send them on to the "
@@ -74,6 +77,7 @@ def stage(asked: argparse.Namespace) -> int:
     from tollspan.collector.allocator import keep_pages, look_less_often
     from tollspan.collector.destination import destination
 
+    from .log_lines import log_lines
     from .stage_process import Ports, StageProcess
 
     settings, exporter = config.settings(), config.otlp_exporter()
@@ -93,6 +97,16 @@ def stage(asked: argparse.Namespace) -> int:
     running = StageProcess(
         to, settings, exporter, host=asked.host or settings.host, ports=ports, name=asked.name or ""
     )
+    with log_lines():
+        for sentence in config.misspelt():
+            _logger.warning("%s", sentence)
+        finished, left = _until_signalled(running)
+    print(_farewell(running.name, finished, left), flush=True)
+    return 0
+
+
+def _until_signalled(running: StageProcess) -> tuple[int, int]:
+    """How many requests were finished at its end, and how many were not."""
     ended = threading.Event()
     before = _on_signals(ended)
     try:
@@ -100,13 +114,11 @@ def stage(asked: argparse.Namespace) -> int:
         print(_greeting(running), flush=True)
         while not ended.wait(1.0):  # in slices: a wait without end hides signals on some systems
             pass
-        finished, left = running.drain()
+        return running.drain()
     finally:
         running.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-    print(_farewell(running.name, finished, left), flush=True)
-    return 0
 
 
 def _mend_once(to: Destination, settings: config.Settings, exporter: config.OtlpExporter) -> int:

@@ -77,7 +77,9 @@ class Mending:
         done = Mended()
         try:
             done = self._mend.run(suspects)
-            self._said = ""
+            if self._said:
+                self._said = ""
+                _logger.info("the mend goes on")
         except (ClickHouseError, Refusal, TimeoutError) as error:
             self._counters.add("mend_failures")
             for trace_id in suspects:

@@ -28,7 +28,7 @@ from tollspan.collector.told_shelf import ingest_through
 from tollspan.config import OtlpExporter, Settings
 from tollspan.local.gate import Gate, is_loopback
 from tollspan.local.openapi import openapi_route
-from tollspan.local.refused import PortTaken, TokenNeeded
+from tollspan.local.refused import TokenNeeded, cannot_listen
 
 from .stage_mend import Mending, clickhouse_of, mend_of
 
@@ -57,6 +57,7 @@ class StageProcess:
 
     Raises (at `start`):
         PortTaken: one of the ports is in use.
+        CannotListen: `host` is not ours, or a port is not for this user.
         TokenNeeded: `host` is not loopback and there is no token.
         BadDestination: it cannot be sent to `to`.
     """
@@ -134,7 +135,9 @@ class StageProcess:
                 threads=THREADS,
             )
         except PortInUse as error:
-            raise PortTaken(self.ports.grpc, "TOLLSPAN_GRPC_PORT") from error
+            raise cannot_listen(
+                self.host, self.ports.grpc, "TOLLSPAN_GRPC_PORT", error.__cause__
+            ) from error
         receiver.start()
         self._stopping.append(receiver.stop)
         self.ports.grpc = receiver.port
@@ -143,7 +146,7 @@ class StageProcess:
         try:
             made = bound(self.host, port)
         except OSError as error:
-            raise PortTaken(port, setting) from error
+            raise cannot_listen(self.host, port, setting, error) from error
         self._stopping.append(made.close)
         return made
 

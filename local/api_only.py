@@ -6,22 +6,24 @@ own it there: the collector, the stage, Grafana.
 
 from __future__ import annotations
 
-import socket
-
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from tollspan.collector.admin import OPEN_PATHS
+from tollspan.collector.http_servers import bound
 from tollspan.limits.circuits import Policy
 
 from . import health, points_api, reconcile_api, usage_api
 from .gate import Gate, is_loopback
+from .ledger import Busy, LedgerError
 from .openapi import openapi_route
 from .readable import Readable
-from .refused import PortTaken, TokenNeeded
+from .refused import TokenNeeded, cannot_listen
 from .throttle import Throttle
 
 __all__ = ["application", "serve"]
@@ -35,7 +37,19 @@ def application(ledger: Readable, *, host: str, token: str, a_minute: int) -> AS
     async def unknown(request: Request) -> Response:
         return JSONResponse({"error": "there is nothing at this address of the API"}, 404)
 
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(request: Request) -> Response:
+        try:
+            await run_in_threadpool(ledger.query, "SELECT 1 AS one")
+        except (Busy, LedgerError) as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        return PlainTextResponse("ok\n")
+
     routes = [
+        Route("/healthz", alive),
+        Route("/readyz", ready),
         *usage_api.routes(ledger),
         *points_api.routes(ledger),
         *reconcile_api.routes(ledger),
@@ -44,7 +58,7 @@ def application(ledger: Readable, *, host: str, token: str, a_minute: int) -> AS
         Route("/{rest:path}", unknown),
     ]
     limited = Throttle(Starlette(routes=routes), a_minute)
-    return Gate(limited, token=token, hosts={host})
+    return Gate(limited, token=token, hosts={host}, open_paths=OPEN_PATHS)
 
 
 def serve(ledger: Readable, *, host: str, port: int, token: str, a_minute: int) -> None:
@@ -53,26 +67,24 @@ def serve(ledger: Readable, *, host: str, port: int, token: str, a_minute: int) 
     Raises:
         TokenNeeded: `host` is not loopback and there is no token.
         PortTaken: the port is in use.
+        CannotListen: `host` is not ours, or the port is not for this user.
     """
     if not is_loopback(host) and not token:
         raise TokenNeeded(
             f"{host} is reachable from other machines: set TOLLSPAN_TOKEN to a secret, or bind "
             "127.0.0.1."
         )
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
-        bound.listen(128)
+        listening = bound(host, port)
     except OSError as error:
-        bound.close()
-        raise PortTaken(port, SETTING) from error
+        raise cannot_listen(host, port, SETTING, error) from error
     shown = f"[{host}]" if ":" in host else host
     print(
-        f"tollspan api is up: http://{shown}:{bound.getsockname()[1]}/v1/openapi.json", flush=True
+        f"tollspan api is up: http://{shown}:{listening.getsockname()[1]}/v1/openapi.json",
+        flush=True,
     )
     app = application(ledger, host=host, token=token, a_minute=a_minute)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    uvicorn.Server(config).run(sockets=[listening])

@@ -38,6 +38,8 @@ MOST_STATEMENT_BYTES = 1_000_000
 MOST_INSERT_BYTES = 256_000_000
 MOST_AT_ONCE = 4
 WAIT_S = 10.0
+PARTITIONS = "max_partitions_per_insert_block"
+"""Of those that insert, the one setting that they may state."""
 HELLO = "SELECT displayName(), version(), revision(), timezone()"
 OUR_DATABASES = ("", "default", "tollspan")
 """Names under which clients ask for the ledger: a server's is called `tollspan`, the engine's `default`."""
@@ -160,7 +162,7 @@ class _Door:
         try:
             with closing(chdb.connect(self._folder)) as connection:
                 if data:
-                    return self._inserted(connection, sql, data)
+                    return self._inserted(connection, sql, data, asked)
                 return self._read(connection, sql, asked)
         except (chdb.ChdbError, RuntimeError) as error:
             raise engine_said(error) from error
@@ -194,11 +196,15 @@ class _Door:
         except Forbidden as error:
             raise Refused(164, f"this endpoint only reads: {error}") from error
 
-    def _inserted(self, connection: Any, sql: str, data: bytes) -> Response:
+    def _inserted(
+        self, connection: Any, sql: str, data: bytes, asked: Mapping[str, str]
+    ) -> Response:
         into = _canonical(connection, sql).strip()
         into, _, form = into.rpartition(" FORMAT ")
         if not into.startswith("INSERT INTO ") or form != "Native":
             raise Refused(164, "only INSERT INTO ... FORMAT Native takes data")
+        if asked.get(PARTITIONS, "").isdigit():
+            into += f" SETTINGS {PARTITIONS} = {int(asked[PARTITIONS])}"
         inserter = connection.send_insert(into, form)
         try:
             inserter.append(data)

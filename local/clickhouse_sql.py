@@ -52,12 +52,13 @@ def reading(canonical: str, table_functions: Collection[str]) -> Statement:
     Raises:
         Forbidden: it can do something else.
     """
+    canonical = _in_ours(canonical)
     tokens = list(_tokens(canonical))
     begins = next((each.text.upper() for each in tokens if each.text != "("), "")
     if begins not in BEGINNINGS:
         raise Forbidden(f"{begins or 'nothing'} is not one of {', '.join(BEGINNINGS)}")
     strange = {each.lower() for each in table_functions} - PLAIN_TABLE_FUNCTIONS
-    for token, following in zip(tokens, [*tokens[1:], _Token("", False, 0)], strict=True):
+    for token, following in zip(tokens, [*tokens[1:], _NOTHING], strict=True):
         if not token.is_name:
             continue
         pair = f"{token.text} {following.text}".upper()
@@ -76,14 +77,41 @@ def reading(canonical: str, table_functions: Collection[str]) -> Statement:
     return Statement(canonical.strip(), form, begins in ("SELECT", "WITH"))
 
 
+def _in_ours(canonical: str) -> str:
+    """The statement with the engine's name of the ledger's database, `default`, in place of `tollspan`.
+
+    Programs that browse databases name it in front of each table, as on a server.
+    """
+    tokens = [_NOTHING, *_tokens(canonical), _NOTHING]
+    sides = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    if any(own.is_called(NAME) and before.text.upper() == "AS" for before, own, _ in sides):
+        return canonical
+    is_show = sides[0][1].text.upper() == "SHOW" if sides else False
+    for before, own, behind in reversed(sides):
+        holds = behind.text == "." and before.text != "."
+        if own.is_called(NAME) and (holds or (is_show and before.text.upper() in ("FROM", "IN"))):
+            canonical = f"{canonical[: own.at]}default{canonical[own.end :]}"
+    return canonical
+
+
+NAME = "tollspan"
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str
     is_name: bool
     at: int
+    end: int = 0
+
+    def is_called(self, name: str) -> bool:
+        return self.is_name and self.text == name
+
+
+_NOTHING = _Token("", False, 0)
 
 
 def _tokens(canonical: str) -> Iterator[_Token]:
     for match in TOKENS.finditer(canonical):
         name = match["word"] or match["quoted"]
-        yield _Token(name or match["sign"] or "'", name is not None, match.start())
+        yield _Token(name or match["sign"] or "'", name is not None, match.start(), match.end())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["PortTaken", "Refused", "TokenNeeded", "Unusable"]
+import errno
+
+__all__ = ["CannotListen", "PortTaken", "Refused", "TokenNeeded", "Unusable", "cannot_listen"]
 
 OPTIONS = {
     "TOLLSPAN_UI_PORT": "--port",
     "TOLLSPAN_GRPC_PORT": "--grpc-port",
     "TOLLSPAN_HTTP_PORT": "--http-port",
     "TOLLSPAN_ADMIN_PORT": "--admin-port",
+    "TOLLSPAN_CLICKHOUSE_PORT": "--clickhouse-port",
 }
 
 
@@ -35,3 +38,25 @@ class PortTaken(Refused):
         )
         self.port = port
         self.variable = variable
+
+
+class CannotListen(Refused):
+    """The address is not one of this machine, or the port is not for this user."""
+
+
+def cannot_listen(
+    host: str, port: int, variable: str, error: BaseException | None = None
+) -> Refused:
+    """Why nothing can listen at `host:port`: `error` is what the system said, `variable` names the port."""
+    number = getattr(error, "errno", None)
+    if number == errno.EACCES:
+        option = OPTIONS[variable]
+        return CannotListen(
+            f"Port {port} is for privileged users: choose one above 1023 with {variable} or {option}."
+        )
+    if isinstance(error, OSError) and number != errno.EADDRINUSE:
+        return CannotListen(
+            f"{host} is not an address of this machine ({error.strerror or error}): "
+            "correct TOLLSPAN_HOST or --host (127.0.0.1: this machine alone, 0.0.0.0: every address)."
+        )
+    return PortTaken(port, variable)

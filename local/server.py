@@ -39,7 +39,7 @@ from .live import Live
 from .openapi import openapi_route
 from .probing import Probing
 from .recall import Recall
-from .refused import PortTaken, TokenNeeded
+from .refused import PortTaken, TokenNeeded, cannot_listen
 from .throttle import Throttle
 from .whole import Whole
 from .writer import Told, Writer
@@ -60,6 +60,7 @@ class LocalStack:
 
     Raises (at `start`; all are `tollspan.local.refused.Refused`):
         PortTaken: one of the ports is in use.
+        CannotListen: `host` is not ours, or a port is not for this user.
         TokenNeeded: `host` is not loopback and there is no token.
         BackendFileError (of `tollspan.limits.backends_file`): the file of backends cannot be used.
         Unusable: the data directory cannot be opened.
@@ -144,16 +145,19 @@ class LocalStack:
                 token=self._token,
             )
         except PortInUse as error:
-            raise PortTaken(self.grpc_port, "TOLLSPAN_GRPC_PORT") from error
+            raise cannot_listen(
+                self.host, self.grpc_port, "TOLLSPAN_GRPC_PORT", error.__cause__
+            ) from error
         receiver.start()
         self._stopping.append(receiver.stop)
         self.grpc_port = receiver.port
 
     def _bound(self, port: int, setting: str, host: str = "") -> socket.socket:
+        host = host or self.host
         try:
-            made = bound(host or self.host, port)
+            made = bound(host, port)
         except OSError as error:
-            raise PortTaken(port, setting) from error
+            raise cannot_listen(host, port, setting, error) from error
         self._stopping.append(made.close)
         return made
 

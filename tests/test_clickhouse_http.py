@@ -199,6 +199,28 @@ def test_what_only_looks_like_it_is_allowed(stack: LocalStack) -> None:
     assert ask(stack, sql)[:2] == (200, "file(x) INTO OUTFILE url(\t1\t0\n")
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT count() FROM tollspan.tollspan_calls", "7"),
+        ("SELECT count(`tollspan`.`tollspan_calls`.call_id) FROM `tollspan`.`tollspan_calls`", "7"),
+        (
+            "SELECT count() FROM tollspan.tollspan_calls c JOIN tollspan.tollspan_calls d USING call_id",
+            "7",
+        ),
+        ("SHOW TABLES FROM tollspan LIKE 'tollspan_calls'", "tollspan_calls"),
+        ("EXISTS TABLE tollspan.tollspan_calls", "1"),
+        ("SELECT 'tollspan.x', tollspan.a FROM (SELECT 1 AS a) AS tollspan", "tollspan.x\t1"),
+        (
+            "SELECT x.tollspan.a FROM (SELECT CAST((tuple(5)), 'Tuple(a Int8)') AS tollspan) AS x",
+            "5",
+        ),
+    ],
+)
+def test_the_database_may_be_called_as_on_a_server(stack: LocalStack, sql: str, said: str) -> None:
+    assert ask(stack, sql)[:2] == (200, f"{said}\n")
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(

@@ -18,7 +18,7 @@ import yaml
 from needs import ROOT, missing
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 from otlp import Receiver
 from pipeline_processes import CONFIGS, collector, free_port, otelcol, until
@@ -141,6 +141,14 @@ def test_nothing_is_called_by_a_name_that_is_on_its_way_out() -> None:
         assert not [each for each in names if f"{each}:".startswith(old)], name
 
 
+@pytest.mark.parametrize("name", [each for each in WHOLE if "health" not in each])
+def test_what_is_tried_again_for_ever_is_said_in_the_log(name: str) -> None:
+    """Collectors say at info why a batch waits, and never anything else."""
+    config = yaml.safe_load((CONFIGS / name).read_text())
+
+    assert config["service"]["telemetry"]["logs"] == {"level": "${env:TOLLSPAN_LOG_LEVEL:-info}"}
+
+
 @pytest.mark.parametrize("name", [*WHOLE, *ADDED])
 def test_every_folder_says_where_it_runs_and_why(name: str) -> None:
     said = (CONFIGS / name).with_name("README.md").read_text()
@@ -225,6 +233,58 @@ def test_a_gateway_over_a_network_takes_only_whom_it_knows(password: str, tmp_pa
                 until(lambda: "Unauthenticated" in agent.log.read_text(), "it was refused")
 
     assert [span.name for span in receiver.spans] == (["hello"] if password == "right" else [])
+
+
+# --- what is too large ------------------------------------------------------------------------------
+
+
+def test_a_span_of_megabytes_comes_through_with_all_that_was_batched_with_it(
+    tmp_path: Path,
+) -> None:
+    """From the agent to the gateway, as large as the agent takes: a batch that could not be split was
+    dropped, and counted nowhere. While the gateway is away the agent says so."""
+    sending, between = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with Receiver() as receiver:
+        onward = tmp_path / "onward.yaml"
+        onward.write_text(
+            f"exporters: {{otlp_http: {{endpoint: '{receiver.url}'}}}}\n"
+            "service: {pipelines: {traces: {exporters: [otlp_http]}}}\n"
+        )
+        gateway = collector(
+            "gateway",
+            tmp_path,
+            "gateway/gateway.yaml",
+            str(onward),
+            TOLLSPAN_GATEWAY_GRPC=between,
+            TOLLSPAN_GATEWAY_HTTP=f"127.0.0.1:{free_port()}",
+        )
+        agent = collector(
+            "agent",
+            tmp_path,
+            "agent/agent.yaml",
+            TOLLSPAN_AGENT_GRPC=sending,
+            TOLLSPAN_AGENT_HTTP=f"127.0.0.1:{free_port()}",
+            TOLLSPAN_GATEWAY=between,
+        )
+        with ExitStack() as ending:
+            ending.callback(agent.start().end)
+            agent.ready()
+            provider = TracerProvider()
+            exporter = OTLPSpanExporter(f"http://{sending}", insecure=True)
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+            tracer = provider.get_tracer("t")
+            for name in ("before", "huge", "behind"):
+                said = {"x": "a" * (15_900_000 if name == "huge" else 1)}
+                tracer.start_span(name, attributes=said).end()
+            provider.shutdown()
+            until(
+                lambda: re.search("Exporting failed.*connection refused", agent.log.read_text()),
+                "the agent says why it waits",
+            )
+            ending.callback(gateway.start().end)
+            until(lambda: len(receiver.spans) == 3, "all three spans came through")
+
+    assert {span.name for span in receiver.spans} == {"before", "huge", "behind"}
 
 
 # --- what sampling keeps ---------------------------------------------------------------------------

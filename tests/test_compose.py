@@ -6,9 +6,7 @@ import json
 import os
 import re
 import runpy
-import stat
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -294,81 +292,10 @@ def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
 
 # --- the ledger's tables ----------------------------------------------------------------------------
 
-CLIENT = """#!{python}
-# A clickhouse-client over the embedded engine: --query TEXT, --queries-file FILE.
-import sys
-from pathlib import Path
-import chdb
-said = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-assert said["--host"] == "clickhouse" and said["--database"] == "tollspan"
-connection = chdb.connect({folder!r})
-if "--queries-file" in said:
-    file = Path(said["--queries-file"])
-    connection.query(file.read_text())
-    Path({log!r}).open("a").write(file.name + "\\n")
-else:
-    print(str(connection.query(said["--query"], "TSV").data()), end="")
-connection.close()
-"""
 
-
-@pytest.mark.slow
-def test_numbered_files_of_the_ledger_run_once_and_the_others_always(tmp_path: Path) -> None:
-    """ledger.sh with a clickhouse-client that is the embedded engine."""
-    log, client, sql = tmp_path / "log", tmp_path / "clickhouse-client", tmp_path / "sql"
-    client.write_text(
-        CLIENT.format(python=sys.executable, folder=str(tmp_path / "ch"), log=str(log))
-    )
-    client.chmod(client.stat().st_mode | stat.S_IEXEC)
-    sql.mkdir()
-    schema = "CREATE TABLE tollspan_schema (version UInt32, name String) ENGINE = Log"
-    (sql / "0001_first.sql").write_text(schema)
-    (sql / "landing.sql").write_text("CREATE TABLE IF NOT EXISTS landing (a Int8) ENGINE = Null")
-    given = {name: SECRET.sub("x", value) for name, value in environment("ledger").items()}
-    environ = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = ["bash", str(mounted("ledger", "/ledger/ledger.sh")), str(sql)]
-
-    def applied() -> list[str]:
-        log.write_text("")
-        subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
-        return log.read_text().split()
-
-    assert applied() == ["0001_first.sql", "landing.sql"]
-    (sql / "0009_later.sql").write_text("CREATE TABLE later (a Int8) ENGINE = Log")
-    assert applied() == ["0009_later.sql", "landing.sql"]
-
-
-@pytest.mark.slow
-def test_views_that_are_there_get_the_text_of_today(tmp_path: Path) -> None:
-    """Of landing.sql as a later tollspan has it."""
-    log, client, sql = tmp_path / "log", tmp_path / "clickhouse-client", tmp_path / "sql"
-    client.write_text(
-        CLIENT.format(python=sys.executable, folder=str(tmp_path / "ch"), log=str(log))
-    )
-    client.chmod(client.stat().st_mode | stat.S_IEXEC)
-    sql.mkdir()
-    (sql / "0001_first.sql").write_text(
-        "CREATE TABLE tollspan_schema (version UInt32, name String) ENGINE = Log;\n"
-        "CREATE TABLE kept (a Int8, b Int8) ENGINE = Log;\nCREATE TABLE came (a Int8) ENGINE = Null;\n"
-    )
-    given = {name: SECRET.sub("x", value) for name, value in environment("ledger").items()}
-    environ = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    whoever = ["--host", "clickhouse", "--database", "tollspan", "--query"]
-    for columns in ("a, 1 AS b", "a,\n-- a comment; with a semicolon\n       2 AS b"):
-        (sql / "landing.sql").write_text(
-            f"CREATE MATERIALIZED VIEW IF NOT EXISTS fills TO kept AS\nSELECT {columns} FROM came;\n"
-        )
-        script = ["bash", str(mounted("ledger", "/ledger/ledger.sh")), str(sql)]
-        subprocess.run(script, env=environ, check=True, capture_output=True)
-        subprocess.run([client, *whoever, "INSERT INTO came VALUES (7)"], check=True)
-    said = subprocess.run(
-        [client, *whoever, "SELECT groupArray(b) FROM kept"], check=True, capture_output=True
-    )
-    assert said.stdout.decode().strip() == "[1,2]"
-
-
-def test_the_ledger_gets_all_files_there_are() -> None:
+def test_the_ledger_gets_all_files_there_are_and_what_its_script_asks_for() -> None:
     script = mounted("ledger", "/ledger/ledger.sh").read_text()
+    assert set(re.findall(r"CLICKHOUSE_[A-Z]+", script)) == environment("ledger").keys()
     others = {file.name for file in mounted("ledger", "/ledger/sql").glob("[a-z]*.sql")}
 
     assert {"landing.sql"} <= others

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import fields
 
 import pytest
+from needs import ROOT
 
 from tollspan import config
 from tollspan.config import ConfigError, Settings
@@ -73,3 +75,27 @@ def test_secrets_are_not_in_the_repr() -> None:
     shown = repr(config.reload({"TOLLSPAN_HASH_KEY": "hunter2", "TOLLSPAN_TOKEN": "hunter3"}))
 
     assert "hunter" not in shown
+
+
+def test_a_variable_that_is_nearly_one_of_ours_is_not_passed_over() -> None:
+    given = {
+        "TOLLSPAN_STAGE_MEMRY_MB": "9",
+        "TOLLSPAN_CLICKHOUSE_PASWORD": "hunter2",
+        "TOLLSPAN_STAGE_MEMORY_MB": "9",
+        "TOLLSPN_TOKEN": "not ours to judge",
+    }
+
+    assert config.misspelt(given) == [
+        "TOLLSPAN_CLICKHOUSE_PASWORD is no setting: did you mean TOLLSPAN_CLICKHOUSE_PASSWORD?",
+        "TOLLSPAN_STAGE_MEMRY_MB is no setting: did you mean TOLLSPAN_STAGE_MEMORY_MB?",
+    ]
+
+
+def test_what_the_collectors_beside_us_read_is_no_misspelling() -> None:
+    """All of them may stand in one environment file."""
+    files = [file for file in (ROOT / "collector-config").rglob("*") if file.is_file()]
+    text = "".join(file.read_text("utf-8", "replace") for file in [*files, ROOT / ".env.example"])
+    theirs = set(re.findall(r"TOLLSPAN_[A-Z0-9_]*[A-Z0-9]", text))
+
+    assert "TOLLSPAN_STAGE_1" in theirs
+    assert config.misspelt(dict.fromkeys(theirs, "x")) == []

@@ -125,6 +125,30 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return paths
 
 
+@pytest.mark.parametrize("url", ["grpcs://x", "https://x"])
+def test_a_certificate_that_is_none_is_told_before_the_first_request(
+    url: str, certificate: tuple[str, str], tmp_path: Path
+) -> None:
+    """gRPC would say of each request that it failed to connect, and nothing more."""
+    pem, key = certificate
+    text, other = tmp_path / "text.pem", tmp_path / "other.pem"
+    text.write_text("not a certificate")
+    subprocess.run(["openssl", "genrsa", "-out", other], check=True, capture_output=True)
+    for given, sentence in (
+        ({"certificate": str(text)}, f"OTEL_EXPORTER_OTLP_CERTIFICATE={text} cannot be used"),
+        ({"client_certificate": pem}, "go together: set both or neither"),
+        ({"client_key": key}, "go together: set both or neither"),
+        (
+            {"client_certificate": pem, "client_key": str(other)},
+            f"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE={pem} cannot be used",
+        ),
+    ):
+        with pytest.raises(BadDestination) as said:
+            forwarder(destination(url), OtlpExporter(**given), 1)
+        assert sentence in str(said.value)
+    forwarder(destination(url), OtlpExporter("", "", (), pem, pem, key), 1).close()
+
+
 class _Echo(grpc.GenericRpcHandler):
     def service(self, details: Any) -> Any:
         return grpc.unary_unary_rpc_method_handler(lambda body, context: body)

@@ -23,7 +23,7 @@ from sink import Failing, Sink
 from spans import attempt, foreign, hop, otlp_json, owner, protobuf, span
 from stages import metric, post, running, send, stage, until
 
-from tollspan import semconv
+from tollspan import __version__, semconv
 from tollspan.collector.otlp_grpc import METRICS
 from tollspan.config import OtlpExporter
 
@@ -274,7 +274,7 @@ def test_it_tells_prometheus_and_its_keeper_how_it_is(sink: Sink) -> None:
         (
             ["--forward-to", "grpcs://x"],
             {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere"},
-            "OTEL_EXPORTER_OTLP_CERTIFICATE names no file",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE=/nowhere names no file",
         ),
         (["--forward-to", "grpc://x", "--mend-once"], {}, "TOLLSPAN_CLICKHOUSE_URL"),
     ],
@@ -337,3 +337,4 @@ def test_every_metric_is_named_once_with_help_and_type(sink: Sink) -> None:
         if not line.startswith("#"):
             assert line.split("{")[0].split()[0] in names, line
     assert semconv.SCOPE + "_stage_shed_spans_total" in names
+    assert f'tollspan_build_info{{version="{__version__}"}} 1' in text.splitlines()

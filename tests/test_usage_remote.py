@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pipeline_processes import ClickHouse as Server
 from usage_calls import HOSTILE, calls
@@ -21,6 +24,7 @@ from tollspan.collector.clickhouse import ClickHouse
 from tollspan.collector.foreign import normalised, settled
 from tollspan.collector.stage import Stage
 from tollspan.launcher import command
+from tollspan.local.api_only import application
 from tollspan.local.ledger import LedgerError
 from tollspan.local.recall import Recall
 from tollspan.local.remote import ClickHouseLedger
@@ -114,6 +118,9 @@ def test_tollspan_api_serves_it(server: Server, tmp_path: Path) -> None:
             assert found
             assert get(f"{found[0]}/v1/usage/stats?last=all&data_mode=all")["total"]["calls"] == 150
             assert "/v1/usage/export" in get(f"{found[0]}/v1/openapi.json")["paths"]
+            for path in ("/healthz", "/readyz"):
+                with urllib.request.urlopen(f"{found[0]}{path}", timeout=30) as answer:
+                    assert answer.read() == b"ok\n"
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(20) in (0, 130, -2)
@@ -129,3 +136,50 @@ def test_tollspan_api_says_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> 
     assert "TOLLSPAN_CLICKHOUSE_URL is not set" in capsys.readouterr().err
     assert command.main(["api", "--port", "0", "--clickhouse", "http://127.0.0.1:1"]) == 2
     assert "cannot be reached" in capsys.readouterr().err
+
+
+async def test_whoever_keeps_it_running_hears_when_the_ledger_is_away() -> None:
+    """Without a token: the reason is the ledger's first line, and holds no data."""
+    away = ClickHouseLedger(ClickHouse("http://127.0.0.1:1/x", "reader", "hunter2"))
+    app = application(away, host="127.0.0.1", token="s3cret", a_minute=0)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as asking:
+        alive, ready = await asking.get("/healthz"), await asking.get("/readyz")
+        other = await asking.get("/v1/usage/stats")
+
+    assert (alive.status_code, alive.text) == (200, "ok\n")
+    assert (ready.status_code, other.status_code) == (503, 401)
+    assert ready.text.startswith("ClickHouse at 127.0.0.1:1 cannot be reached (Connection refused)")
+    assert "hunter2" not in ready.text
+
+
+@pytest.mark.parametrize(
+    ("refused", "sentence"),
+    [
+        ("max_execution_time", "the account needs readonly = 2, not 1"),
+        ("nothing", "is of version 7, and this tollspan reads"),
+    ],
+)
+def test_an_account_or_a_ledger_that_will_not_do_is_told_so_at_the_start(
+    refused: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a server answers an account with `readonly = 1`; as one of an earlier tollspan."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            states = refused in self.path
+            said = b"Code: 164. DB::Exception: Cannot modify 'x' setting in readonly mode. (READONLY)\n"
+            self.send_response(500 if states else 200)
+            self.end_headers()
+            self.wfile.write(said if states else b'{"version":7}\n')
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert command.main(["api", "--port", "0", "--clickhouse", url]) == 2
+        server.shutdown()
+        thread.join()
+    assert sentence in capsys.readouterr().err

@@ -21,6 +21,7 @@ __all__ = [
     "OtlpExporter",
     "Settings",
     "environment",
+    "misspelt",
     "mistral_telemetry",
     "otlp_exporter",
     "plain_terminal",
@@ -141,6 +142,26 @@ BRIDGES = ("cloudflare", "foundry", "litellm", "openrouter", "portkey", "vsr")
 def problems(environ: Mapping[str, str]) -> list[str]:
     """One sentence for each variable of ours in `environ` that cannot be used."""
     return _load(environ)[1]
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One sentence for each variable that is nearly one of ours and none, so that nobody reads it.
+
+    Variables of the collectors beside us begin as ours do; none is near enough to be taken for one.
+    """
+    from difflib import get_close_matches
+
+    ours = {each.metadata["env"].removeprefix(PREFIX) for each in fields(Settings)}
+    found = []
+    for variable in sorted(os.environ if environ is None else environ):
+        name = variable.removeprefix(PREFIX)
+        if name != variable and name not in ours:
+            for near in get_close_matches(name, sorted(ours), 1, NEAR):
+                found.append(f"{variable} is no setting: did you mean {PREFIX}{near}?")
+    return found
+
+
+PREFIX, NEAR = "TOLLSPAN_", 0.88
 
 
 def _load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
