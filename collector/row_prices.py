@@ -1,6 +1,6 @@
 """Prices of calls that are told already: from what their rows keep, without their attempts.
 
-A row keeps everything that its price depends on: models, provider, counts, tier, speed. What only
+A row keeps everything that its price depends on: models, provider, counts, tier, speed, place. What only
 the attempts said (a gateway's word for the model, what it reports) was settled before.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tollspan import semconv
 from tollspan.processors.cost import tier_of
 from tollspan.processors.models import provider_name
+from tollspan.processors.places import place_of
 from tollspan.processors.prices import Asked, Prices, Quote, current
 from tollspan.processors.tariff import InconsistentUsage, Tariff, rounded
 from tollspan.processors.usage import Counts, counts
@@ -94,4 +95,6 @@ def asked(said: Mapping[str, Any], maker: str) -> Asked:
         answered=None if through_gateway else answered or served,
         requested=said.get(semconv.REQUEST_MODEL) or None,
         tier=tier_of(said.get(semconv.SERVICE_TIER), said.get(semconv.SPEED)),
+        place=place_of(host := said.get(semconv.SERVER_ADDRESS), said.get(semconv.INFERENCE_GEO)),
+        host=host if isinstance(host, str) else None,
     )

@@ -65,6 +65,7 @@ OTHER_USAGE = (
     semconv.WEB_SEARCHES,
     semconv.FILE_SEARCHES,
     semconv.CODE_RUNS,
+    semconv.OTHER_FEES,
     semconv.SEARCH_UNITS,
     semconv.CLASSIFICATIONS,
     semconv.DOCUMENT_PAGES,
@@ -73,8 +74,10 @@ OTHER_USAGE = (
     semconv.BILLED_OUTPUT_TOKENS,
     semconv.ANSWERS_SUMMED,
     semconv.AUDIO_INPUT_SECONDS,
+    semconv.INPUT_CHARACTERS,
 )
 """Counts that a price can depend on beside those with a column: history can be priced again."""
+_OTHER_USAGE = frozenset(OTHER_USAGE)
 
 OF_CALL = {
     "data_mode": semconv.DATA_MODE,
@@ -252,6 +255,8 @@ def tags(said: Mapping[str, Any]) -> dict[str, str]:
 
 def usage(said: Mapping[str, Any]) -> dict[str, float]:
     """Counts that have no column, by attribute."""
+    if _OTHER_USAGE.isdisjoint(said):  # nearly always
+        return {}
     return {key: said[key] for key in OTHER_USAGE if number(said.get(key)) is not None}
 
 

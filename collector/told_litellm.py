@@ -150,6 +150,34 @@ def _usage(event: Event, details: Event, found: dict[str, Any]) -> None:
     found[semconv.REASONING_TOKENS] = _positive(
         details.count(f"{used}.completion_tokens_details.reasoning_tokens"),
     )
+    for path, name in _PARTS:
+        found[name] = _positive(details.count(f"{used}.{path}"))
+    found[semconv.WEB_SEARCHES] = _positive(
+        details.count(f"{used}.server_tool_use.web_search_requests"),
+        details.count(f"{used}.prompt_tokens_details.web_search_requests"),
+    )
+    # The tier that was reckoned by; payloads have the breakdown beside their metadata.
+    found[semconv.SERVICE_TIER] = (
+        details.text("cost_breakdown.service_tier")
+        or event.text("cost_breakdown.service_tier")
+        or details.text(f"{used}.service_tier")
+    )
+
+
+_PARTS = (
+    ("prompt_tokens_details.audio_tokens", semconv.AUDIO_INPUT_TOKENS),
+    ("prompt_tokens_details.image_tokens", semconv.IMAGE_INPUT_TOKENS),
+    ("completion_tokens_details.audio_tokens", semconv.AUDIO_OUTPUT_TOKENS),
+    ("completion_tokens_details.image_tokens", semconv.IMAGE_OUTPUT_TOKENS),
+    (
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens",
+        semconv.CACHE_WRITE_5M_TOKENS,
+    ),
+    (
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+        semconv.CACHE_WRITE_1H_TOKENS,
+    ),
+)
 
 
 def _positive(*counts: int | None) -> int | None:

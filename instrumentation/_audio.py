@@ -6,13 +6,14 @@ Shapes: https://github.com/openai/openai-python/blob/main/src/openai/types/audio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
 
 from ._last_usage import last_usage
-from ._read import Rule, count, members, number, some, take, text, true
+from ._read import Rule, count, get, members, number, some, take, text, true
 from ._spec import Attributes, Surface
 
 
@@ -55,8 +56,20 @@ def _speech_request(body: Mapping[str, Any]) -> Attributes:
 
 
 def _speech_response(audio: Any) -> Attributes:
-    """Nothing: the answer is sound, and states neither model nor usage."""
-    return {}
+    """The answer is sound, and states neither model nor usage; older models are paid by the character
+    of what they read, which stands in the request that was answered."""
+    asked = get(audio, "response", "request", "content")
+    if not isinstance(asked, bytes) or len(asked) > _LONGEST:
+        return {}
+    try:
+        spoken = members(json.loads(asked)).get("input")
+    except (ValueError, RecursionError):
+        return {}
+    return {semconv.INPUT_CHARACTERS: len(spoken)} if isinstance(spoken, str) and spoken else {}
+
+
+_LONGEST = 1 << 16
+"""Bytes of a request that are looked at; a text to be spoken has 4096 characters at most."""
 
 
 def _response(answer: Any) -> Attributes:

@@ -2,7 +2,6 @@
 
 Shapes: https://github.com/openai/openai-python/blob/main/src/openai/types/chat/chat_completion.py,
 .../chat_completion_chunk.py, .../completion_usage.py
-OpenRouter's additions: https://openrouter.ai/docs/use-cases/usage-accounting
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from ._read import (
     Rule,
     by_keys,
     count,
-    flag,
     get,
     items,
     members,
@@ -30,6 +28,7 @@ from ._read import (
     true,
     whole,
 )
+from ._reported_cost import reported_cost
 from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
@@ -98,6 +97,7 @@ _USAGE: tuple[Rule, ...] = (
     ("prompt_cache_hit_tokens", semconv.CACHE_READ_TOKENS, count),
     ("cache_read_input_tokens", semconv.CACHE_READ_TOKENS, count),
     ("cache_creation_input_tokens", semconv.CACHE_WRITE_TOKENS, count),
+    ("num_sources_used", semconv.OTHER_FEES, some),  # of xAI's searches, each has its fee
 )
 
 _INPUT: tuple[Rule, ...] = (
@@ -171,6 +171,8 @@ def read_usage(found: dict[str, Any], usage: Any) -> None:
     """Token counts and the cost that the body states. `prompt_tokens` includes the cached ones."""
     stated = members(usage)
     take(found, stated, _used(tuple(stated)))
+    if "-search-" in found.get(semconv.RESPONSE_MODEL, ""):
+        found[semconv.WEB_SEARCHES] = 1  # gpt-…-search-preview, -api: each answer has its fee
     if (details := stated.get("prompt_tokens_details")) is not None:
         parts = members(details)
         take(found, parts, _input(tuple(parts)))
@@ -183,11 +185,8 @@ def read_usage(found: dict[str, Any], usage: Any) -> None:
             _include_reasoning(found, stated)
     if (tools := stated.get("server_tool_use")) is not None:
         take(found, members(tools), TOOLS)
-    if not _COSTS.isdisjoint(stated) and (cost := reported_cost(stated)) is not None:
+    if (cost := reported_cost(stated)) is not None:
         found[semconv.COST_REPORTED] = cost
-
-
-_COSTS = frozenset({"cost", "tensorzero_cost"})
 
 
 def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None:
@@ -198,23 +197,6 @@ def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None
         return
     if count(stated.get("total_tokens")) == asked + answered + reasoning:
         found[semconv.OUTPUT_TOKENS] = answered + reasoning
-
-
-def reported_cost(usage: Mapping[str, Any]) -> float | None:
-    """US dollars that the body states: OpenRouter, LiteLLM streams, TensorZero with rates.
-
-    With the caller's own provider key (BYOK) OpenRouter's `cost` is its fee alone, and the
-    provider bills `upstream_inference_cost` beside it.
-    """
-    cost = number(usage.get("cost"))
-    if cost is None:
-        cost = number(usage.get("tensorzero_cost"))
-    if cost is None or cost < 0:
-        return None
-    if not flag(usage.get("is_byok")):
-        return cost
-    upstream = number(usage.get("cost_details"), "upstream_inference_cost")
-    return None if upstream is None or upstream < 0 else cost + upstream
 
 
 class ChoicesFold:

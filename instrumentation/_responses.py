@@ -11,10 +11,11 @@ from typing import Any
 
 from tollspan import semconv
 
-from ._chat_completions import effort, error_type, inner_format, reported_cost
+from ._chat_completions import effort, error_type, inner_format
 from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, some, take, text, true
+from ._reported_cost import reported_cost
 from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
@@ -80,7 +81,7 @@ def _response(answer: Any) -> Attributes:
     if reason := _finish_reason(body, kinds):
         found[semconv.FINISH_REASONS] = [reason]
     if kinds:
-        _read_tools(found, kinds)
+        _read_tools(found, kinds, body)
     if (usage := body.get("usage")) is not None:
         read_usage(found, usage)
     tell(found, body)
@@ -102,12 +103,21 @@ def _finish_reason(body: Mapping[str, Any], output: list[Mapping[str, Any]]) -> 
     return None
 
 
-def _read_tools(found: dict[str, Any], output: list[Mapping[str, Any]]) -> None:
+def _read_tools(
+    found: dict[str, Any], output: list[Mapping[str, Any]], body: Mapping[str, Any]
+) -> None:
     """Calls of the caller's tools and of OpenAI's own, some of which have a fee."""
     made = [item for item in output if (text(item.get("type")) or "").endswith("_call")]
     add_called(found, map(name_of, made))
-    if searches := sum(map(_is_billed_search, made)):
+    used = body.get("tool_usage")
+    searches = count(used, "web_search", "num_requests") if used is not None else None
+    if searches is None:
+        searches = sum(map(_is_billed_search, made))
+    if searches:
         found[semconv.WEB_SEARCHES] = searches
+    drawn = sum(item.get("type") == "image_generation_call" for item in made)
+    if others := drawn + (searches if _is_dearer(body) else 0):
+        found[semconv.OTHER_FEES] = others
     for kind, name in _FEES:
         if ran := sum(item.get("type") == kind for item in made):
             found[name] = ran
@@ -118,6 +128,16 @@ _FEES = (
     ("code_interpreter_call", semconv.CODE_RUNS),
 )
 """https://platform.openai.com/docs/pricing#built-in-tools"""
+
+
+def _is_dearer(body: Mapping[str, Any]) -> bool:
+    """Whether a search costs more than the one price that the book has: models before gpt-5 pay more
+    for `web_search_preview`, and their small ones for the text that is found, which no count says."""
+    model = text(body.get("model")) or ""
+    if not model.startswith("gpt-4"):
+        return False
+    tools = [text(tool, "type") or "" for tool in items(body.get("tools"))]
+    return "-mini" in model or any(tool.startswith("web_search_preview") for tool in tools)
 
 
 def _is_billed_search(item: Mapping[str, Any]) -> bool:

@@ -103,26 +103,37 @@ class Server:
     def _silent(self) -> str:
         return f"nothing answers at {self.url}: start `tollspan up`, or say where it is with --url"
 
-    def read(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Iterator[bytes]:
-        """The bytes of `GET path?query`, as they come.
+    def read(
+        self, path: str, query: Iterable[tuple[str, str]] = ()
+    ) -> tuple[Mapping[str, str], Iterator[bytes]]:
+        """Headers of `GET path?query`, their names in small letters, and its bytes as they come.
 
         Raises:
-            NotAnswered: as `get`; or the answer broke off.
+            NotAnswered: as `get`; while the bytes are read, the answer broke off.
         """
         request = self._request(f"{self.url}{path}?{urlencode(list(query), errors='replace')}")
         for name, value in self._headers.items():
             request.add_header(name, value)
         try:
-            with self._opener.open(request, timeout=FILE_TIMEOUT_S) as answer:
-                while piece := answer.read(1 << 18):
-                    yield piece
+            answer = self._opener.open(request, timeout=FILE_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             with error:
                 raise NotAnswered(self._refusal(error)) from None
+        except OSError as error:
+            raise NotAnswered(self._silent()) from error
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return headers, self._pieces(answer)
+
+    def _pieces(self, answer: Any) -> Iterator[bytes]:
+        try:
+            with answer:
+                while piece := answer.read(1 << 18):
+                    yield piece
+                if answer.length:  # read(n) takes an early end for the end
+                    raise http.client.IncompleteRead(b"", answer.length)
         except (OSError, http.client.HTTPException) as error:
             raise NotAnswered(
-                f"nothing answers at {self.url}, or it broke off: start `tollspan up`, or say where "
-                "it is with --url"
+                f"{self.url} broke off in the middle of its answer: ask again, see what it says there"
             ) from error
 
     def _asked(self, path: str, body: bytes | None, timeout_s: float) -> Any:

@@ -79,12 +79,14 @@ def _of_file(file: pricefile.PriceFile, model: str, provider: str) -> Iterator[S
             continue
         begins = f"from {entry.begins}" if entry.begins != date.min else ""
         ends = f"until {entry.ends}" if entry.ends != date.max else ""
+        times = f"{float(entry.times):g} times the book" if entry.times is not None else ""
+        at = f"at {entry.host}" if entry.host else ""
         yield Section(
             source=f"{file.version}, entry {entry.number}",
             model="/".join(part for part in (entry.provider, entry.model) if part),
-            tier=entry.tier or "standard",
-            applies=" ".join(part for part in (begins, ends) if part),
-            rates=tuple(_rates(entry.tariff)),
+            tier=entry.tier or ("standard" if entry.times is None else "any tier"),
+            applies=" ".join(part for part in (times, at, begins, ends) if part),
+            rates=tuple(_rates(entry.tariff)) if entry.tariff is not None else (),
         )
 
 
@@ -164,6 +166,9 @@ def _text(section: Section) -> str:
 def _unknown(model: str, provider: str) -> str:
     _, bare = models.split(model)
     seller = models.book_provider(provider) or provider
+    sellers = sorted(sells.id for sells in data_snapshot.get_snapshot().providers)
+    if seller and seller not in sellers:
+        return f"no provider {provider!r} is in the book, which has {', '.join(sellers)}"
     known = {
         each.id
         for sells in data_snapshot.get_snapshot().providers

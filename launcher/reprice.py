@@ -72,6 +72,10 @@ def _pricing(options: argparse.Namespace) -> Pricing:
     asked = {"since": moment(options.since, "--since")}
     asked["until"] = moment(options.until, "--until") if options.until else _iso(datetime.now(UTC))
     asked["model"] = options.model
+    if options.until and _ns(asked["until"]) <= _ns(asked["since"]):
+        raise NotAnswered(
+            f"--until {options.until!r} is not after --since {options.since!r}: no call lies between"
+        )
     url = options.clickhouse or ("" if options.url else settings().clickhouse_url)
     if url:
         return _on_server(url, asked)

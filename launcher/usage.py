@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from .asking import NotAnswered, Query, Server
-from .usage_table import as_csv, as_tsv, printed
-from .usage_tables import TABLES
+from .usage_file import Pieces, written
+from .usage_table import as_csv, as_tsv, left_out, printed
+from .usage_tables import IN_TIME, TABLES
 
 __all__ = ["add_options", "usage"]
 
@@ -29,6 +29,15 @@ COMMANDS = {
     "replacement": "the model that was asked for against the one that answered",
     "export": "every call in a file: JSON lines, CSV, Parquet, FOCUS 1.4",
 }
+PAGE = 500
+"""Lines that the API gives at once."""
+LISTS = {
+    "stats": ("groups", "offset"),
+    "sessions": ("sessions", "offset"),
+    "keys": ("keys", "offset"),
+    "recent": ("calls", "cursor"),
+}
+"""Where they stand in answers that have pages, and what the next page is asked by."""
 CELLS = 16
 """Of a sparkline."""
 
@@ -108,17 +117,36 @@ def usage(options: argparse.Namespace) -> int:
         if interval := options.interval or _interval(options):
             query.append(("interval", interval))
     asked = "new_keys" if getattr(options, "new", False) else options.asked
-    found = _asker(options)(PATHS[asked], [*query, ("limit", options.limit)])
+    found = _pages(_asker(options), asked, query, options.limit)
     table = TABLES[asked]
+    lines = IN_TIME if getattr(options, "interval", "") else table
     if options.json:
         print(json.dumps(found))
-    elif options.csv:
-        print(as_csv(table, found), end="")
+        return 0
+    if options.csv:
+        print(as_csv(lines, found), end="")
     elif not sys.stdout.isatty():
-        print(as_tsv(table, found))
+        print(as_tsv(lines, found))
     else:
         print(printed(table, found, _told(options)))
+    if left := left_out(found, len(table.lines(found))):
+        print(f"tollspan: {left}", file=sys.stderr)
     return 0
+
+
+def _pages(ask: Ask, asked: str, query: Query, limit: str) -> Any:
+    """An answer with up to `limit` lines: of more than the API gives at once, page after page."""
+    path, wanted = PATHS[asked], int(limit) if limit.isascii() and limit.isdigit() else 0
+    if wanted <= PAGE or len(limit) > 9 or asked not in LISTS:
+        return ask(path, [*query, ("limit", limit)])
+    listed, by = LISTS[asked]
+    found = page = ask(path, [*query, ("limit", str(PAGE))])
+    lines = found.get(listed, [])
+    while page.get(f"next_{by}") is not None and len(lines) < wanted:
+        at = (by, str(page[f"next_{by}"]))
+        page = ask(path, [*query, at, ("limit", str(min(wanted - len(lines), PAGE)))])
+        lines += page[listed]
+    return found
 
 
 def _query(options: argparse.Namespace) -> Query:
@@ -199,30 +227,14 @@ def _export(options: argparse.Namespace, query: Query) -> int:
     query.append(("format", options.format))
     if options.charge_period:
         query.append(("charge_period", options.charge_period))
-    pieces = _pieces(options, query)
-    if options.output == "-":
-        for piece in pieces:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        return 0
-    path, size = Path(options.output), 0
-    try:
-        with path.open("wb") as file:
-            for piece in pieces:
-                size += file.write(piece)
-    except OSError as error:
-        raise NotAnswered(f"{path} cannot be written: {error.strerror}") from error
-    print(f"wrote {path}, {size:,} bytes")
-    return 0
+    return written(_pieces(options, query), options.output, _told(options))
 
 
-def _pieces(options: argparse.Namespace, query: Query) -> Iterator[bytes]:
+def _pieces(options: argparse.Namespace, query: Query) -> Pieces:
     if not options.clickhouse:
-        yield from Server(options.url).read("/v1/usage/export", query)
-        return
+        return Pieces(*Server(options.url).read("/v1/usage/export", query))
     from tollspan.local.usage_export import export
 
     ledger = _ledger(options.clickhouse)
     made = _asked_there(lambda: export(ledger, query))
-    while piece := _asked_there(lambda: next(made.pieces, b"")):
-        yield piece
+    return Pieces(made.headers, iter(lambda: _asked_there(lambda: next(made.pieces, b"")), b""))

@@ -21,6 +21,7 @@ __all__ = [
     "as_csv",
     "as_tsv",
     "joined",
+    "left_out",
     "measured",
     "member",
     "name_of",
@@ -76,8 +77,10 @@ def _money(line: Line) -> Cell:
     cost = figures.amount(line["cost_usd"])
     if cost is None:
         return ("unpriced", "warn") if line["unpriced_calls"] else (figures.UNKNOWN, "dim")
-    lacks = line["unpriced_calls"] or "lower_bound" in line["cost_by_grade"]
-    return ("≥" if lacks else "") + figures.spent(cost), "bold"
+    grades = line["cost_by_grade"]
+    lacks = line["unpriced_calls"] or "lower_bound" in grades
+    mark = "≥" if lacks else "~" if "estimated" in grades else ""
+    return mark + figures.spent(cost), "bold"
 
 
 FIELDS: Mapping[str, Read] = {
@@ -101,8 +104,25 @@ FIELDS: Mapping[str, Read] = {
     "first_p95_s": lambda line: line["time_to_first_chunk_s"]["p95"],
     "first_p99_s": lambda line: line["time_to_first_chunk_s"]["p99"],
     "output_tokens_per_s": lambda line: line["output_tokens_per_s"],
+    "cache_write_tokens": lambda line: line["tokens"]["cache_write"],
+    "lower_bound_calls": lambda line: _graded(line, "lower_bound"),
+    "estimated_calls": lambda line: _graded(line, "estimated"),
 }
 """Of a line for programs, in this order for good."""
+
+
+def _graded(line: Line, grade: str) -> int:
+    """Calls in a sum that are known so well and no better."""
+    calls: int = line["cost_by_grade"].get(grade, {"calls": 0})["calls"]
+    return calls
+
+
+def left_out(found: Line, shown: int) -> str:
+    """How many lines there are beside those shown, and how to see them; '' where there are none."""
+    every = next((found[name] for name in found if name.endswith("_count")), shown)
+    if not isinstance(every, int) or every <= shown:
+        return ""
+    return f"{every - shown:,} more lines are not shown: --limit {every}"
 
 
 def name_of(value: Any) -> Cell:

@@ -23,7 +23,7 @@ from .usage_table import (
     total_of,
 )
 
-__all__ = ["TABLES"]
+__all__ = ["IN_TIME", "TABLES"]
 
 WHOLE_SECONDS = re.compile("([0-9]{1,9})s")
 
@@ -80,6 +80,21 @@ def _stats_fields(found: Line) -> Mapping[str, Read]:
 
 def _by(name: str) -> Read:
     return lambda line: line["by"][name]
+
+
+def _times_lines(found: Line) -> Sequence[Line]:
+    """A line for each group and bucket that has calls."""
+    return [
+        {**bucket, "by": line["by"]} for line in _stats_lines(found) for bucket in line["buckets"]
+    ]
+
+
+def _times_fields(found: Line) -> Mapping[str, Read]:
+    made: dict[str, Read] = {"time": member("time")}
+    made |= {name: _by(name) for name in found["by"]}
+    of_both = ("calls", "cost_usd", "unpriced_calls", "input_tokens", "output_tokens", "errors")
+    more = ("error_rate", "p50_s", "p95_s", "p99_s", "first_p50_s", "first_p95_s", "first_p99_s")
+    return made | {name: FIELDS[name] for name in (*of_both, *more)}
 
 
 def _stats_note(found: Line) -> str:
@@ -224,6 +239,9 @@ def _replacement_head(found: Line) -> str:
         said += f" · after {turns['mean']:.1f} turns on average"
     return said
 
+
+IN_TIME = Table(_times_lines, _stats_columns, _stats_row, _times_fields, total_of)
+"""What `--interval` asks for, for programs: `columns` and `row` are those of the whole time."""
 
 TABLES: Mapping[str, Table] = {
     "stats": Table(_stats_lines, _stats_columns, _stats_row, _stats_fields, total_of, _stats_note),

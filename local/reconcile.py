@@ -64,7 +64,8 @@ def _report(reads: Sequence[Read], told: Told, asked: Asked) -> dict[str, Any]:
     provider = _provider(reads, asked.provider)
     zone = _zone(reads)
     span = _span(reads, asked)
-    reads = [_within(read, span, asked) for read in reads]
+    every, reads = reads, [_within(read, span, asked) for read in reads]
+    _not_another_time(every, reads, span)
     found = sides(reads, told(provider, *span, zone), asked.matching, span)
     unit = "usd" if found.has_money else "tokens"
     places = _by_money(found, provider) if found.has_money else _by_tokens(found)
@@ -143,6 +144,17 @@ def _within(read: Read, span: Period, asked: Asked) -> Read:
                 f"{span[1]}: ask for whole periods of it"
             )
     return Read(read.name, read.shape, read.provider, lines, read.zone, read.more, read.skipped)
+
+
+def _not_another_time(every: Sequence[Read], within: Sequence[Read], span: Period) -> None:
+    """Nothing of a bill is no agreement with it."""
+    lines = [line for read in every for line in read.lines]
+    if lines and not any(read.lines for read in within):
+        first = min(line.start for line in lines).date()
+        last = (max(line.end for line in lines) - timedelta(microseconds=1)).date()
+        raise BadExport(
+            f"the export has no line from {span[0]} to {span[1]}: it is of {first} to {last}"
+        )
 
 
 def _is_recent(period: Period, now: datetime) -> bool:

@@ -188,13 +188,26 @@ def _by_tokens(
         cache += otherwise
         rest += billed_plain - told_plain - otherwise
         own += told_at_tiers - sum((each.usd for each in use.sums), Decimal(0))
-    _add_price(made, bill, bill.usd - listed)
+    price, own = _apart(bill.usd - listed, own - unpriced - tools)
+    _add_price(made, bill, price)
     made.add("tier", tier)
     made.add("cache", cache)
     made.add("unpriced", unpriced)
     made.add("tools", tools)
-    made.add("own_price", own - unpriced - tools)
+    made.add("own_price", own)
     made.rest = rest
+
+
+def _apart(billed: Decimal, own: Decimal) -> tuple[Decimal, Decimal]:
+    """What bill and ledger differ by from the price of plain tokens, without what both do.
+
+    Regions, cache writes of an hour, long inputs and sound cost more than is counted here, on both
+    sides alike: that is no difference between them.
+    """
+    if billed * own >= 0:
+        return billed, own
+    both = min(abs(billed), abs(own)).copy_sign(billed)
+    return billed - both, own + both
 
 
 def _add_price(made: Explained, bill: Bill, amount: Decimal) -> None:

@@ -52,11 +52,11 @@ def asked_of(stated: Mapping[str, Any]) -> Asked:
         raise BadFilter('since is missing: write "since": "2026-01-31T12:00:00Z"')
     if not isinstance(until or "", str) or not isinstance(model or "", str):
         raise BadFilter("until and model are strings")
-    return Asked(
-        since_ns=nanoseconds(since),
-        until_ns=nanoseconds(until) if until else time.time_ns(),
-        model=model or "",
-    )
+    since_ns = nanoseconds(since, "since")
+    until_ns = nanoseconds(until, "until") if until else time.time_ns()
+    if until and until_ns <= since_ns:
+        raise BadFilter("until is not after since")
+    return Asked(since_ns, until_ns, model or "")
 
 
 def reprice_route(ledger: Ledger, changed: Callable[[], None]) -> Route:

@@ -159,8 +159,8 @@ def _range(values: dict[str, list[str]], now: datetime) -> tuple[int | None, int
     found = {name: _once(name, values.pop(name)) for name in RANGE if name in values}
     if "last" in found and len(found) > 1:
         raise BadFilter("last goes with neither from nor to")
-    begin_ns = nanoseconds(found["from"]) if "from" in found else None
-    end_ns = nanoseconds(found["to"]) if "to" in found else None
+    begin_ns = nanoseconds(found["from"], "from") if "from" in found else None
+    end_ns = nanoseconds(found["to"], "to") if "to" in found else None
     if begin_ns is not None and end_ns is not None and begin_ns >= end_ns:
         raise BadFilter("from is not before to")
     if begin_ns is None and end_ns is None:
@@ -179,7 +179,7 @@ def seconds(name: str, text: str) -> int:
     """
     found = WINDOW.fullmatch(text)
     if found is None:
-        every = " or all" if name == "last" else ""
+        every = " or all" if name == "last" else ", or minute, hour, day, week, month"
         raise BadFilter(f"{name} is no length of time: write 15m, 24h, 7d, 4w{every}")
     return int(found[1]) * UNIT_S[found[2]]
 

@@ -16,6 +16,7 @@ from tollspan import semconv
 from .blame import well
 from .gateways import usd
 from .hops import Path
+from .places import place_of
 from .prices import STANDARD, Asked, Prices, Quote, count_unpriced, current
 from .reach import status_of, transport_error, unsent
 from .tariff import InconsistentUsage, rounded, total
@@ -31,10 +32,6 @@ FREE = ("count_tokens", "moderation")
 _NO_OUTPUT = ("embeddings", "rerank", "transcription", "translation", "ocr", "classification")
 """Operations whose answers need no output tokens to be complete."""
 
-_USUAL_REGIONS = (None, "", "global", "not_available")
-"""Inference that must stay in one region costs more, by a factor that the book does not have:
-https://platform.claude.com/docs/en/about-claude/pricing"""
-
 _DEAREST = Decimal(1_000_000)
 _NOTHING = Decimal(0)
 _USED = (
@@ -45,13 +42,14 @@ _USED = (
     "input_image_tokens",
     "output_image_tokens",
     "audio_seconds",
+    "input_characters",
     "web_searches",
     "storage_searches",
     "rerank_searches",
     "input_document_pages",
 )
 
-_FEES = ("web_searches", "storage_searches", "code_executions")
+_FEES = ("web_searches", "storage_searches", "code_executions", "other_fees")
 """What servers do besides answering, each for a fee of its own."""
 
 
@@ -182,6 +180,8 @@ def _derive(
         way.answered,
         requested if isinstance(requested, str) else None,
         tier_of(tier, call.get(semconv.SPEED)),
+        place_of(host := call.get(semconv.SERVER_ADDRESS), call.get(semconv.INFERENCE_GEO)),
+        host if isinstance(host, str) else None,
     )
     quote = prices.quote(asked, start_ns)
     tariff = quote.tariff
@@ -222,8 +222,6 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
         return "estimated", "other_model"  # the name asked for is an alias of the gateway
     if quote.guessed(used):
         return "estimated", "unknown_unit"
-    if call.get(semconv.INFERENCE_GEO) not in _USUAL_REGIONS:
-        return "estimated", "unknown_region"
     if way.untrusted or call.get(semconv.USAGE_UNTRUSTED):
         return "estimated", "untrusted_usage"
     tariff = quote.tariff
@@ -233,6 +231,8 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
         return "estimated", "other_model"
     if call.get(semconv.ANSWERS_SUMMED) and len(tariff.segments) > 1:
         return "estimated", "summed_usage"  # the price depends on how long each one's input was
+    if quote.unheard(used):
+        return "lower_bound", "unknown_unit"
     if any(used.get(fee) and fee not in tariff.units for fee in _FEES):
         return "lower_bound", "unknown_fee"
     if "audio_seconds" not in used and (

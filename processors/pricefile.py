@@ -10,6 +10,12 @@ TOML or JSON, a list `prices` of dated entries:
     tier = "flex"                  # optional: the served tier, or "batch"
     input_usd_per_mtok = 0.12
     output_usd_per_mtok = 0.48
+
+    [[prices]]
+    provider = "azure"
+    model = "*"
+    host = "acme-eu.*"             # optional: exact or a glob of the address that is asked
+    times = 1.1                    # instead of prices: of every price of the book, of any tier
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,11 +53,18 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "image_output_usd_per_mtok": ("output_image_tokens", 1_000_000),
     "audio_usd_per_minute": ("audio_seconds", 60),
     "web_search_usd": ("web_searches", 1),
+    "file_search_usd": ("storage_searches", 1),
+    "code_run_usd": ("code_executions", 1),
+    "other_fee_usd": ("other_fees", 1),
+    "rerank_search_usd": ("rerank_searches", 1),
+    "page_usd": ("input_document_pages", 1),
+    "speech_usd_per_mchar": ("input_characters", 1_000_000),
     "request_usd": ("requests", 1),
 }
 """Key of an entry to the unit it prices and how many of it the price is for."""
 
-_WHICH = ("provider", "model", "from", "until", "tier", "batch")
+_WHICH = ("provider", "model", "host", "from", "until", "tier", "batch")
+_TIMES = "times"
 _INSIDE: Mapping[str, frozenset[str]] = {
     **{unit: frozenset() for unit, _ in UNITS.values()},
     "input_tokens": frozenset(
@@ -87,13 +101,26 @@ class Entry:
     begins: date
     ends: date
     tier: str | None
-    tariff: Tariff
+    host: str | None
+    tariff: Tariff | None
+    times: Fraction | None
+    """Of the book's prices; either this or a `tariff`."""
+
+    def fits(self, names: set[str], model: str, tier: str | None, day: date, host: str) -> bool:
+        return (
+            self.begins <= day < self.ends
+            and (self.tier == tier or (self.tier is None and self.times is not None))
+            and (self.provider is None or self.provider in names)
+            and fnmatchcase(model, self.model)
+            and (self.host is None or fnmatchcase(host, self.host))
+        )
 
     @property
-    def _rank(self) -> tuple[bool, int, bool, bool, date]:
-        """The nearest entry wins: exact over glob, longer glob, named provider, tier, later."""
+    def _rank(self) -> tuple[bool, int, bool, bool, bool, date]:
+        """The nearest entry wins: exact over glob, longer glob, named host, provider, tier, later."""
         exact = not any(character in self.model for character in "*?[")
-        return exact, len(self.model), self.provider is not None, self.tier is not None, self.begins
+        named = self.host is not None, self.provider is not None, self.tier is not None
+        return exact, len(self.model), *named, self.begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +130,18 @@ class PriceFile:
     version: str
     entries: tuple[Entry, ...]
 
-    def find(self, provider: str, model: str, tier: str | None, day: date) -> Entry | None:
+    def find(
+        self, provider: str, model: str, tier: str | None, day: date, host: str | None = None
+    ) -> Entry | None:
         """The entry for a call of `model` at `provider` that started on `day` (UTC).
 
-        `tier` is the served tier (`flex`, `batch`, …), None for the standard one; an entry without
-        a tier is for the standard one.
+        `tier` is the served tier (`flex`, `batch`, …), None for the standard one; prices without a
+        tier are for the standard one. `host` is the address that was asked.
         """
         model = model.lower()
         names = {provider.lower(), book_provider(provider) or provider.lower()}
-        fitting = [
-            entry
-            for entry in self.entries
-            if entry.begins <= day < entry.ends
-            and entry.tier == tier
-            and (entry.provider is None or entry.provider in names)
-            and fnmatchcase(model, entry.model)
-        ]
+        asked = (host or "").lower()
+        fitting = [entry for entry in self.entries if entry.fits(names, model, tier, day, asked)]
         return max(fitting, key=lambda entry: entry._rank, default=None)
 
 
@@ -167,9 +190,9 @@ def _entry(where: str, number: int, stated: Any) -> Entry:
             f"{where}: is not a table of keys: write model = …, input_usd_per_mtok = …"
         )
     for key in stated:
-        if key not in UNITS and key not in _WHICH:
-            _unknown(where, key, [*UNITS, *_WHICH])
-    for key in ("provider", "model", "tier"):
+        if key not in UNITS and key not in _WHICH and key != _TIMES:
+            _unknown(where, key, [*UNITS, *_WHICH, _TIMES])
+    for key in ("provider", "model", "tier", "host"):
         if not isinstance(stated.get(key, ""), str):
             raise PriceFileError(
                 f"{where}: {key} = {stated[key]!r} is not text: write it in quotes"
@@ -184,7 +207,10 @@ def _entry(where: str, number: int, stated: Any) -> Entry:
             f"{where}: until is not after from: it is the first day without the price"
         )
     prices = {UNITS[key][0]: _usd(where, key, stated[key]) for key in stated if key in UNITS}
-    if not prices:
+    times = _times(where, stated[_TIMES]) if _TIMES in stated else None
+    if times is not None and prices:
+        raise PriceFileError(f"{where}: has times and prices of its own: write one entry for each")
+    if not prices and times is None:
         raise PriceFileError(f"{where}: has no price: write input_usd_per_mtok = … or another one")
     return Entry(
         number=number,
@@ -193,7 +219,9 @@ def _entry(where: str, number: int, stated: Any) -> Entry:
         begins=begins,
         ends=ends,
         tier=_tier(where, stated),
-        tariff=compiled(prices, dict(UNITS.values()), _INSIDE),
+        host=str(stated.get("host") or "").lower() or None,
+        tariff=compiled(prices, dict(UNITS.values()), _INSIDE) if prices else None,
+        times=times,
     )
 
 
@@ -205,6 +233,19 @@ def _tier(where: str, stated: Mapping[str, Any]) -> str | None:
         raise PriceFileError(f"{where}: has both tier and batch: write one entry for each")
     tier = "batch" if batch else str(stated.get("tier", "")).lower()
     return None if tier in ("", "default", "standard") else tier
+
+
+def _times(where: str, value: Any) -> Fraction:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise PriceFileError(
+            f"{where}: times = {value!r} is not a number: write 0.88 for 12 % less"
+        )
+    times = Decimal(value)
+    if not times.is_finite() or not 0 <= times <= 1000:
+        raise PriceFileError(
+            f"{where}: times = {value} is no part of a price: write 0 to 1000, 0.88 for 12 % less"
+        )
+    return Fraction(times)
 
 
 def _usd(where: str, key: str, value: Any) -> Decimal:
@@ -235,9 +276,10 @@ def _day(where: str, key: str, value: Any, default: date) -> date:
 
 def _check_overlaps(path: Path, entries: list[Entry]) -> None:
     """A later `from` takes over from an earlier entry; everything else that overlaps is an error."""
-    seen: dict[tuple[str | None, str, str | None], list[Entry]] = {}
+    seen: dict[tuple[str | None, str, str | None, str | None], list[Entry]] = {}
     for entry in entries:
-        for other in seen.setdefault((entry.provider, entry.model, entry.tier), []):
+        whose = entry.provider, entry.model, entry.tier, entry.host
+        for other in seen.setdefault(whose, []):
             first, second = sorted((other, entry), key=lambda each: each.begins)
             same_start = first.begins == second.begins
             stated_end = first.ends != date.max
@@ -246,4 +288,4 @@ def _check_overlaps(path: Path, entries: list[Entry]) -> None:
                     f"{path}: entry {entry.number}: overlaps entry {other.number} for model "
                     f"{entry.model!r}: give it another from, or end the other one with until"
                 )
-        seen[entry.provider, entry.model, entry.tier].append(entry)
+        seen[whose].append(entry)

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tollspan.config import Settings, settings
 
 from . import book
-from .models import book_provider, split, undated, unplaced
+from .asked import Asked, candidates, same_but_for_place
+from .models import book_provider, undated
+from .places import ELSEWHERE, US, uplift
 from .tariff import Tariff
 from .usage import Counts
 
 if TYPE_CHECKING:
+    from . import pricefile
     from .pricefile import PriceFile
 
 __all__ = ["Asked", "Prices", "Quote", "current", "same_model", "unpriced", "warm"]
@@ -32,18 +35,6 @@ unpriced: Counter[tuple[str, str]] = Counter()
 """Calls without a price by (provider, model), for `tollspan doctor`."""
 
 warm = book.warm
-
-
-class Asked(NamedTuple):
-    """Which price is asked for: everything that decides it but the moment."""
-
-    provider: str
-    served: str | None
-    """Model that a gateway says was served, as `provider/model` or bare."""
-    answered: str | None
-    """Model that the answer names; None where a gateway is known to write an alias there."""
-    requested: str | None
-    tier: str | None
 
 
 class Quote(NamedTuple):
@@ -60,8 +51,8 @@ class Quote(NamedTuple):
         return self.entry.at_least(counts) if self.entry is not None else counts
 
     def guessed(self, counts: Counts) -> bool:
-        """Whether `counts` use a unit that the price does not tell from its whole, or a split
-        that they do not state."""
+        """Whether `counts` use a unit that the price does not tell from its whole and that may be
+        cheaper, or a split that they do not state."""
         tariff = self.tariff
         if tariff is None:
             return False
@@ -75,17 +66,21 @@ class Quote(NamedTuple):
                     return True
         return False
 
+    def unheard(self, counts: Counts) -> bool:
+        """Whether sound is counted as words, which never cost more, for want of a price of its own."""
+        units = self.tariff.units if self.tariff is not None else _SOUND
+        return any(counts.get(unit) and unit not in units for unit in _SOUND)
 
+
+_SOUND = frozenset({"input_audio_tokens", "output_audio_tokens"})
 _DISTINCT = frozenset(
     {
         "cache_read_tokens",
         "cache_write_tokens",
         "cache_write_1h_tokens",
-        "input_audio_tokens",
-        "output_audio_tokens",
     }
 )
-"""Units that are never charged like their whole by providers that state them. Reasoning always is;
+"""Units that, like sound, are never charged like their whole by providers that state them. Reasoning always is;
 image tokens are where no price of their own stands."""
 
 STANDARD = frozenset({"", "default", "standard", "standard_only", "on_demand", "regular"})
@@ -124,17 +119,37 @@ class Prices:
         return quote
 
     def _find(self, asked: Asked, start_ns: int) -> Quote:
+        entry = self._own(asked, start_ns) if self._file is not None else None
+        if entry is not None and self._file is not None:
+            if entry.times is None:
+                # Whoever chooses the place call by call pays by more than one list.
+                chosen = "unknown_region" if asked.place in (US, ELSEWHERE) else None
+                return Quote(entry.tariff, self._file.version, chosen)
+            # Who says what a host costs has said what its place does.
+            listed = self._listed(asked._replace(place=None) if entry.host else asked, start_ns)
+            if listed.tariff is None:
+                return listed
+            version = f"{self._file.version}*{listed.version}"
+            return listed._replace(tariff=listed.tariff.times(entry.times), version=version)
+        return self._listed(asked, start_ns)
+
+    def _own(self, asked: Asked, start_ns: int) -> pricefile.Entry | None:
+        """What the price file has for it."""
+        assert self._file is not None
+        day = datetime.fromtimestamp(start_ns / 1e9, tz=UTC).date()
         tier = (asked.tier or "").lower()
-        candidates = _candidates(asked)
-        if self._file is not None:
-            day = datetime.fromtimestamp(start_ns / 1e9, tz=UTC).date()
-            for provider, model, _ in candidates:
-                wanted = None if tier in STANDARD else tier
-                entry = self._file.find(provider, model, wanted, day)
-                if entry is not None:
-                    return Quote(entry.tariff, self._file.version)
+        wanted = None if tier in STANDARD else tier
+        for provider, model, _ in candidates(asked):
+            entry = self._file.find(provider, model, wanted, day, asked.host)
+            if entry is not None:
+                return entry
+        return None
+
+    def _listed(self, asked: Asked, start_ns: int) -> Quote:
+        """What the book has for it."""
+        tier = (asked.tier or "").lower()
         context = _context(tier)
-        for provider, model, doubt in candidates:
+        for provider, model, doubt in candidates(asked):
             seller = book_provider(provider)
             if seller is None:
                 continue
@@ -142,8 +157,22 @@ class Prices:
             if found is not None:
                 if not found.knows_context and tier not in STANDARD:
                     doubt = "unknown_tier"
-                return Quote(found.tariff, found.version, doubt, found, found.by_minute)
+                return _at(asked.place, Quote(found.tariff, found.version, doubt, found))
         return Quote(None)
+
+
+def _at(place: str | None, quote: Quote) -> Quote:
+    """The book's `quote` as a call at `place` is charged."""
+    entry, tariff = quote.entry, quote.tariff
+    assert entry is not None and tariff is not None
+    quote = quote._replace(by_minute=entry.by_minute)
+    times = uplift(place, entry.provider, entry.model)
+    if times is None:
+        return quote._replace(doubt=quote.doubt or "unknown_region")
+    if times == 1:
+        return quote
+    more = f"{quote.version}+{(times - 1) * 100}%"
+    return quote._replace(tariff=tariff.times(times, tokens_only=True), version=more)
 
 
 def _context(tier: str) -> dict[str, str]:
@@ -153,52 +182,6 @@ def _context(tier: str) -> dict[str, str]:
         return {"processing": "batch"}
     # Anthropic calls its fast tier a speed, OpenAI a service tier.
     return {"service_tier": tier, "speed": tier}
-
-
-def _candidates(asked: Asked) -> list[tuple[str, str, str | None]]:
-    """(provider, model, doubt) to look up, best first."""
-    found: list[tuple[str, str, str | None]] = []
-
-    def add(model: str | None, doubt: str | None) -> None:
-        if not model:
-            return
-        found.append((asked.provider, model, doubt))
-        provider, bare = split(model)
-        if provider is not None:
-            found.append((provider, bare, doubt))
-
-    if asked.served is not None:
-        provider, bare = split(asked.served)
-        found.append((provider or asked.provider, bare, None))
-        if provider is None:
-            add(asked.served, None)
-    doubt = None
-    if asked.answered and asked.requested and book_provider(asked.provider) == "aws":
-        # Claude's body names the model alone; what was asked for says where, which has its price.
-        if _same_but_for_place(asked):
-            add(asked.requested, None)
-        elif unplaced(asked.answered) == asked.answered:
-            doubt = "unknown_region"
-    add(asked.answered, doubt)
-    if asked.answered and (bare := undated(asked.answered)) != asked.answered:
-        add(bare, doubt)
-    if asked.served is not None:
-        return found
-    if not asked.answered:
-        # On Azure the request names a deployment, which may be called like any model.
-        azure = book_provider(asked.provider) == "azure"
-        add(asked.requested, "deployment_name" if azure else None)
-    elif asked.requested:
-        named = undated(asked.answered).lower() in asked.requested.lower()
-        add(asked.requested, None if named else "other_model")
-    return found
-
-
-def _same_but_for_place(asked: Asked) -> bool:
-    if book_provider(asked.provider) != "aws" or asked.requested == asked.answered:
-        return False
-    requested, answered = str(asked.requested), str(asked.answered)
-    return undated(unplaced(requested)) == undated(unplaced(answered))
 
 
 def count_unpriced(provider: str, model: str) -> None:
@@ -227,12 +210,12 @@ def same_model(provider: str, one: str, other: str) -> bool | None:
 def _compared(provider: str, one: str, other: str) -> bool | None:
     if undated(one).lower() == undated(other).lower():
         return True
-    if _same_but_for_place(Asked(provider, None, one, other, None)):
+    if same_but_for_place(Asked(provider, None, one, other, None)):
         return True
     now = time.time_ns()
 
     def entry(name: str) -> book.Entry | None:
-        for seller, model, _ in _candidates(Asked(provider, None, name, None, None)):
+        for seller, model, _ in candidates(Asked(provider, None, name, None, None)):
             known = book_provider(seller)
             if known is not None and (found := book.found(known, model, {}, now)) is not None:
                 return found

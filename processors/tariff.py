@@ -6,7 +6,7 @@ cache read at once, and is paid once, at the rate of the most specific unit that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -103,13 +103,27 @@ class Tariff(NamedTuple):
                 total += rate * count
         return total
 
-    def of(self, used: Collection[str]) -> Tariff:
-        """This tariff without the terms that add nothing where only units in `used` were used."""
+    def times(self, factor: Fraction, *, tokens_only: bool = False) -> Tariff:
+        """This tariff at so many times its prices, or those of tokens alone and fees as they are."""
+
+        def multiplied(rate: int | Fraction) -> int | Fraction:
+            exact = rate * factor
+            return int(exact) if exact.denominator == 1 else exact
+
         segments = tuple(
-            (start, tuple(term for term in terms if term[0] in used))
+            (
+                start,
+                tuple(
+                    (unit, inside, rate)
+                    if tokens_only and not unit.endswith("_tokens")
+                    else (unit, inside, multiplied(rate))
+                    for unit, inside, rate in terms
+                ),
+            )
             for start, terms in self.segments
         )
-        return self._replace(segments=segments)
+        flat = self.flat if tokens_only else multiplied(self.flat)
+        return self._replace(segments=segments, flat=flat)
 
 
 def compiled(

@@ -11,12 +11,12 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 from tollspan import semconv
+from tollspan.remembered import Remembered
 
-__all__ = ["Counts", "counts", "estimated"]
+__all__ = ["Counts", "counts", "estimated", "units_of"]
 
 Counts = dict[str, "int | Fraction"]
 """Unit of the book (`input_tokens`, `cache_read_tokens`, …) to what was used of it."""
@@ -37,6 +37,8 @@ UNITS: tuple[tuple[str, str], ...] = (
     (semconv.WEB_SEARCHES, "web_searches"),
     (semconv.FILE_SEARCHES, "storage_searches"),
     (semconv.CODE_RUNS, "code_executions"),
+    (semconv.OTHER_FEES, "other_fees"),
+    (semconv.INPUT_CHARACTERS, "input_characters"),
     (semconv.SEARCH_UNITS, "rerank_searches"),
     (semconv.DOCUMENT_PAGES, "input_document_pages"),
     (semconv.ANNOTATED_PAGES, "input_annotated_document_pages"),
@@ -62,7 +64,7 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
     With `restated`, those that stand under `tollspan.restated.` count too.
     """
     found: Counts = {}
-    rows, is_plain = _units_of(tuple(attributes))
+    rows, is_plain = _UNITS_OF[tuple(attributes)]
     for name, unit in rows:
         stated = attributes[name]
         if type(stated) is int and 0 <= stated <= _HUGEST:
@@ -86,12 +88,14 @@ def counts(attributes: Mapping[str, Any], *, restated: bool = False) -> Counts:
     return found
 
 
-@lru_cache(maxsize=1024)
-def _units_of(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], bool]:
+def units_of(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], bool]:
     """The rows of `UNITS` for attributes of these `names`, and whether those rows are all that is to
     be looked at: spans have few shapes."""
     rows = tuple(row for row in UNITS if row[0] in names)
     return rows, _FURTHER.isdisjoint(names)
+
+
+_UNITS_OF = Remembered(units_of, 1024)
 
 
 _CACHE_WRITES = frozenset(

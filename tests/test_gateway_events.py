@@ -316,6 +316,35 @@ def test_a_spend_log_is_a_call(stack: LocalStack) -> None:
     assert post(stack, ROW, "/litellm")[1]["duplicates"] == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "maker", "metadata", "usd"),
+    [
+        ("gpt-5.4", "openai", {"cost_breakdown": {"service_tier": "flex"}}, "0.002"),
+        ("gpt-5.4", "openai", {"cost_breakdown": {"service_tier": None}}, "0.004"),
+        ("gpt-audio", "openai",
+         {"usage_object": {"prompt_tokens_details": {"audio_tokens": 900},
+                           "completion_tokens_details": {"audio_tokens": 40}}}, "0.03221"),
+        ("claude-sonnet-4-5", "anthropic",
+         {"usage_object": {"cache_creation_input_tokens": 500, "server_tool_use": {"web_search_requests": 2},
+          "prompt_tokens_details": {"cache_creation_token_details": {"ephemeral_1h_input_tokens": 500}}}},
+         "0.026"),
+    ],
+)  # fmt: skip
+def test_a_spend_log_is_priced_by_what_it_was_reckoned_by(
+    stack: LocalStack, model: str, maker: str, metadata: dict[str, Any], usd: str
+) -> None:
+    # The prices of tiers in the book begin in October 2026.
+    at = {"startTime": "2026-11-20T10:00:00Z", "endTime": "2026-11-20T10:00:01Z"}
+    named = f"reckoned {usd}"
+    row = ROW | at | {
+        "request_id": named, "litellm_call_id": named, "model": model, "custom_llm_provider": maker,
+        "spend": float(usd), "metadata": json.dumps(metadata), "completionStartTime": None,
+    }  # fmt: skip
+    assert post(stack, [row], "/litellm")[1]["accepted"] == 1
+    (found,) = rows(stack, f"response_id = '' AND request_model = 'fast' AND cost_usd = {usd}")
+    assert found["cost_grade"] == "derived"
+
+
 def test_a_logging_payload_is_the_same_call_as_its_row() -> None:
     row, payload = told(told_litellm.read, ROW).span, told(told_litellm.read, PAYLOAD).span
     assert (row.trace_id, row.span_id) == (payload.trace_id, payload.span_id)

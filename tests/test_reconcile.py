@@ -123,6 +123,50 @@ def test_negotiated_prices_are_what_the_bill_has_less_than_the_book() -> None:
     assert dear["total"]["within_tolerance"] is False
 
 
+@pytest.mark.parametrize(
+    ("billed", "counted", "open_usd", "left"),
+    [
+        # A region's surcharge: on the bill, and in the ledger, which knows the address.
+        (("0.00165", "0.00066"), "0.00231", "0", {}),
+        # In the ledger only half of it.
+        (("0.00165", "0.00066"), "0.00221", "0.0001", {"dearer": "0.0001"}),
+        # An agreed price: of the price file of then, on the bill of then.
+        (("0.0012", "0.00048"), "0.00168", "0", {}),
+        (("0.0012", "0.00048"), "0.00188", "0", {"negotiated": "-0.0002"}),
+        # Dearer on the bill, cheaper in the ledger: nothing of that is the same.
+        (("0.00165", "0.00066"), "0.0019", "0.00021", {"dearer": "0.00021", "own_price": "0.0002"}),
+    ],
+)
+def test_what_both_sides_count_above_or_below_the_book_is_no_difference(
+    billed: tuple[str, str], counted: str, open_usd: str, left: dict[str, str]
+) -> None:
+    found = report([usage(), both(*billed)], told(usd=Decimal(counted)))
+
+    assert reasons(found) == {name: Decimal(usd) for name, usd in left.items()}
+    assert Decimal(found["total"]["open"]) == Decimal(open_usd)
+
+
+def test_cache_writes_of_an_hour_are_no_difference_where_both_count_them() -> None:
+    use = exports.ANTHROPIC_USAGE | {"server_tool_use": {"web_search_requests": 0}}
+    # 1500 fresh, 500 and 1000 written for five minutes and an hour, 200 read, 500 answered.
+    usd = (
+        Decimal("0.0045")
+        + Decimal("0.001875")
+        + Decimal("0.006")
+        + Decimal("0.00006")
+        + Decimal("0.0075")
+    )
+    bill = exports.ANTHROPIC_COST | {"amount": str(usd * 100)}
+    tokens = {"input": 3_200, "output": 500, "cache_read": 200, "cache_write": 1_500}
+    ledger = told(
+        provider="anthropic", model="claude-sonnet-4-5-20250929", calls=1, usd=usd, tokens=tokens
+    )
+    found = report([exports.anthropic([use]), exports.anthropic([bill])], ledger)
+
+    assert reasons(found) == {}
+    assert found["total"]["within_tolerance"] is True
+
+
 def test_calls_without_a_price_are_worth_what_the_provider_asks() -> None:
     unpriced = told(grade="unpriced", usd=Decimal(0), model="house-model-9")
     found = report(
@@ -283,6 +327,11 @@ def test_models_and_keys_that_only_the_user_can_match() -> None:
         ([exports.page([])], {}, "has no lines about models"),
         ([json.dumps({"data": [], "has_more": False})], {}, "does not say whose it is"),
         ([usage()], {"first": NEXT, "last": DAY}, "is no period"),
+        (
+            [usage()],
+            {"first": date(2026, 10, 1), "last": date(2026, 10, 31)},
+            "no line from 2026-10-01 to 2026-10-31: it is of 2026-11-18 to 2026-11-18",
+        ),
         ([exports.GOOGLE_CSV], {"first": DAY, "last": DAY}, "across the edge of 2026-11-18"),
     ],
 )

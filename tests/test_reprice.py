@@ -369,6 +369,8 @@ def test_the_command_asks_the_running_stack(
     [
         (["--since", "yesterday"], "--since 'yesterday' is no time"),
         (["--since", "7d", "--until", "never"], "--until 'never' is no time"),
+        (["--since", "2026-11-20", "--until", "2026-11-19"], "'2026-11-19' is not after --since"),
+        (["--since", "2026-11-20", "--until", "2026-11-20"], "is not after --since '2026-11-20'"),
         (["--since", "7d", "--url", "ftp://x"], "is no address"),
         (["--since", "7d", "--clickhouse", "nonsense"], "is not a URL"),
         (["--since", "7d", "--clickhouse", "http://127.0.0.1:1/x", "--yes"], "cannot be reached"),
@@ -385,7 +387,15 @@ def test_what_cannot_be_asked_is_one_sentence(
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b"{}", b'{"since": 5}', b'{"since": "x"}', b'{"since": "2026-01-01", "all": 1}'],
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"since": 5}',
+        b'{"since": "x"}',
+        b'{"since": "2026-02-01", "until": "2026-01-01"}',
+        b'{"since": "2026-01-01", "all": 1}',
+    ],
 )
 def test_a_request_that_makes_no_sense_is_refused(stack: LocalStack, body: bytes) -> None:
     answer = httpx.post(f"{stack.page_url}/api/reprice", content=body)

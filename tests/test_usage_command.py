@@ -7,7 +7,11 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from terminal import Terminal, plain
@@ -16,6 +20,7 @@ from usage_calls import calls
 from tollspan import config
 from tollspan.launcher import command, screen
 from tollspan.launcher.sparkline import sparkline
+from tollspan.launcher.usage_table import total_of
 from tollspan.local import LocalStack
 
 ALL = ["--where", "data_mode=all", "--last", "all"]
@@ -131,11 +136,140 @@ def test_an_export_goes_to_a_file(
     path = tmp_path / "calls"
     told = said(capsys, "export", *ALL, "--format", form, "-o", str(path))
 
-    assert told == f"wrote {path}, {path.stat().st_size:,} bytes\n"
+    assert told == f"wrote {path}, {path.stat().st_size:,} bytes · all time\n"
     if form == "jsonl":
         assert len(path.read_bytes().splitlines()) == NUMBER
     if "parquet" in form:
         assert path.read_bytes()[:4] == b"PAR1"
+
+
+def test_an_export_says_whose_cost_it_does_not_have(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ["usage", "export", *ALL, "--format", "focus-csv", "-o", str(tmp_path / "calls")]
+    assert command.main(asked) == 0
+    said_of = capsys.readouterr().err
+    total = json.loads(said(capsys, "stats", *ALL, "--json"))["total"]
+    without = total["calls"] - total["priced_calls"]
+    assert without and said_of.endswith(f"have no row here: {without:,}\n")
+
+
+def test_what_cannot_be_exported_leaves_the_last_export_alone(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text("the month before")
+    assert "no member" in refusal(capsys, "export", "-o", str(path), "--where", "x=1")
+    assert path.read_text() == "the month before"
+    assert [each.name for each in tmp_path.iterdir()] == ["calls"]
+
+
+class BreaksOff(BaseHTTPRequestHandler):
+    """Half of an export, and then nobody is there any more."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        length, part = ("content-length", "1000000"), b"half a line"
+        if "parquet" in self.path:
+            length, part = ("transfer-encoding", "chunked"), b"b\r\nhalf a line\r\n"
+        self.send_header(*length)
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def breaking() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_half_an_export_is_no_export(
+    breaking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text("the month before")
+    sentence = refusal(capsys, "export", "--format", form, "-o", str(path), "--url", breaking)
+    assert "broke off" in sentence
+    assert path.read_text() == "the month before"
+    assert [each.name for each in tmp_path.iterdir()] == ["calls"]
+
+
+def test_an_interval_gives_programs_a_line_for_each_time(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["stats", "--by", "tenant", "--interval", "day", "--limit", "100", *ALL]
+    found = json.loads(said(capsys, *asked, "--json"))
+    rows = list(csv.DictReader(io.StringIO(said(capsys, *asked, "--csv"))))
+
+    assert list(rows[0])[:4] == ["time", "tenant", "calls", "cost_usd"]
+    assert len(rows) == sum(len(group["buckets"]) for group in found["groups"])
+    assert len(rows) > len(found["groups"])
+    spent = sum(Decimal(row["cost_usd"]) for row in rows if row["cost_usd"])
+    assert spent == Decimal(found["total"]["cost_usd"])
+    lines = said(capsys, *asked).splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == [row["time"] for row in rows]
+
+
+def test_lines_that_are_not_shown_are_told_of(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = json.loads(said(capsys, "stats", "--by", "user", *ALL, "--json"))["group_count"]
+    assert every > 3
+    for shape in ([], ["--csv"]):
+        assert command.main(["usage", "stats", "--by", "user", "--limit", "3", *shape, *ALL]) == 0
+        assert f"{every - 3:,} more lines are not shown" in capsys.readouterr().err
+    assert command.main(["usage", "stats", "--by", "user", "--limit", str(every), *ALL]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("what", ["stats", "sessions", "keys", "recent"])
+def test_more_lines_than_a_page_come_page_by_page(
+    stack: LocalStack,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    by = ["--by", "user"] if what == "stats" else []
+    whole = said(capsys, what, *by, *ALL, "--csv", "--limit", "400")
+    monkeypatch.setattr("tollspan.launcher.usage.PAGE", 3)
+    assert said(capsys, what, *by, *ALL, "--csv", "--limit", "400") == whole
+    assert len(said(capsys, what, *by, *ALL, "--csv", "--limit", "5").splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("grades", "unpriced", "shown"),
+    [
+        ({"derived"}, 0, "$2.00"),
+        ({"billed", "estimated"}, 0, "~$2.00"),
+        ({"derived", "estimated"}, 1, "≥$2.00"),
+        ({"lower_bound", "estimated"}, 0, "≥$2.00"),
+    ],
+)
+def test_a_sum_on_a_terminal_says_how_sure_it_is(
+    grades: set[str], unpriced: int, shown: str
+) -> None:
+    known = {grade: {"calls": 1, "usd": "1"} for grade in grades}
+    total = {"cost_usd": "2", "cost_by_grade": known, "unpriced_calls": unpriced}
+    assert total_of({"total": total | {"calls": 3, "errors": 0}}).split(" · ")[0] == shown
+
+
+def test_a_sum_for_programs_says_how_sure_it_is(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(said(capsys, "stats", *ALL, "--by", "model", "--limit", "500", "--json"))
+    rows = list(csv.DictReader(io.StringIO(said(capsys, "stats", *ALL, "--limit", "500", "--csv"))))
+    for row, group in zip(rows, found["groups"], strict=True):
+        for grade in ("lower_bound", "estimated"):
+            known = group["cost_by_grade"].get(grade, {"calls": 0})["calls"]
+            assert row[f"{grade}_calls"] == str(known)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +278,13 @@ def test_an_export_goes_to_a_file(
         (["stats", "--by", "beauty"], "nothing to group by"),
         (["stats", "--where", "tenant"], "is no pair"),
         (["stats", "--last", "soon"], "no length of time"),
+        (["stats", "--from", "2026-13-01"], "from is not ISO-8601"),
+        (["stats", "--to", "tomorrow"], "to is not ISO-8601"),
+        (["stats", "--interval", "quarter"], "minute, hour, day, week, month"),
         (["recent", "--limit", "none"], "limit is not a number"),
+        (["recent", "--limit", "0"], "limit is not a number"),
+        (["stats", "--limit", "9999999999"], "limit is not a number"),
+        (["replacement", "--limit", "501"], "limit is not a number"),
         (["export", "--where", "x=1"], "no member of this query"),
         (["export", "-o", "/nowhere/calls"], "cannot be written"),
         (["stats", "--url", "http://127.0.0.1:1"], "nothing answers"),

@@ -132,6 +132,15 @@ FILE_SEARCHES = _attribute(
 CODE_RUNS = _attribute(
     "tollspan.usage.code_runs", "int", "Server-side runs of code; what is billed is their container"
 )
+OTHER_FEES = _attribute(
+    "tollspan.usage.other_fees",
+    "int",
+    "Server-side work beside these that is billed by itself, at prices that the book lacks: "
+    "images drawn while answering, searches of older models",
+)
+INPUT_CHARACTERS = _attribute(
+    "tollspan.usage.input_characters", "int", "Of a text to be spoken, where they are what is paid"
+)
 AUDIO_INPUT_SECONDS = _attribute(
     "tollspan.usage.audio.input_seconds", "double", "Transcriptions billed by duration", unit="s"
 )
