@@ -173,9 +173,11 @@ def _facts(call: OpenCall, attempt: Attempt) -> dict[str, Any]:
     while outer.outer is not None:
         outer = outer.outer
     context = outer.span.get_span_context()
+    ids: dict[str, Any] = {}
+    if context.is_valid:  # where nothing is exported, a call may have no trace
+        ids = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
     return {
-        "trace_id": f"{context.trace_id:032x}",
-        "span_id": f"{context.span_id:016x}",
+        **ids,
         "attempt": attempt.attributes.get(semconv.ATTEMPT),
         **facts,
     }

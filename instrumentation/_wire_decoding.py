@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,9 @@ __all__ = ["Frames", "Pieces", "Texts", "decoded", "readable"]
 
 LARGEST = 64 * 2**20
 """Bytes of one body when it is unpacked; what is longer is left out."""
+
+_SLICE = 16
+"""Bytes that become some megabytes at most, whoever packed them."""
 
 _TEXT = re.compile(
     r"text/|.*\b(json|xml|ndjson|jsonlines|javascript|x-www-form-urlencoded|graphql|yaml|csv)\b"
@@ -100,33 +104,65 @@ _Decoder = tuple[Callable[[bytes], bytes], type[Exception]]
 def _decoder(name: str) -> _Decoder | None:
     """What unpacks piece after piece, and what it raises."""
     if name in ("gzip", "x-gzip"):
-        return _bounded(zlib.decompressobj(zlib.MAX_WBITS | 16)), zlib.error
+        return _bounded(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress), zlib.error
     if name == "deflate":
-        return _bounded(zlib.decompressobj()), zlib.error
-    for known, module, make, step, fault in (
-        ("br", "brotli", "Decompressor", "process", "error"),
-        ("br", "brotlicffi", "Decompressor", "process", "error"),
-        ("zstd", "compression.zstd", "ZstdDecompressor", "decompress", "ZstdError"),
-        ("zstd", "backports.zstd", "ZstdDecompressor", "decompress", "ZstdError"),
+        return _bounded(zlib.decompressobj().decompress), zlib.error
+    for known, module, make, fault in (
+        ("br", "brotli", "Decompressor", "error"),
+        ("br", "brotlicffi", "Decompressor", "error"),
+        ("zstd", "compression.zstd", "ZstdDecompressor", "ZstdError"),
+        ("zstd", "backports.zstd", "ZstdDecompressor", "ZstdError"),
+        ("zstd", "zstandard", "ZstdDecompressor", "ZstdError"),
     ):
         if known == name:
             try:
                 found = import_module(module)
             except ImportError:
                 continue
-            return getattr(getattr(found, make)(), step), getattr(found, fault)
+            unpacker = getattr(found, make)()
+            if module == "zstandard":
+                step = _in_slices(unpacker.decompressobj().decompress)
+            elif name == "zstd":
+                step = _bounded(unpacker.decompress)
+            elif "can_accept_more_data" in dir(unpacker):  # from 1.2 on
+                step = _bounded(partial(_process, unpacker))
+            else:
+                step = _in_slices(unpacker.process)
+            return step, getattr(found, fault)
     return None
 
 
-def _bounded(unpacker: Any) -> Callable[[bytes], bytes]:
-    """zlib, which can be told where to stop."""
+def _bounded(decompress: Callable[[bytes, int], bytes]) -> Callable[[bytes], bytes]:
+    """What can be told where to stop."""
     left = LARGEST + 1
 
     def unpack(piece: bytes) -> bytes:
         nonlocal left
-        plain: bytes = unpacker.decompress(piece, max(1, left))
+        plain = decompress(piece, max(1, left))
         left -= len(plain)
         return plain
+
+    return unpack
+
+
+def _process(unpacker: Any, piece: bytes, most: int) -> bytes:
+    plain: bytes = unpacker.process(piece, output_buffer_limit=most)
+    return plain
+
+
+def _in_slices(decompress: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """What cannot: after each few bytes it is looked at how many they became."""
+    left = LARGEST
+
+    def unpack(piece: bytes) -> bytes:
+        nonlocal left
+        parts: list[bytes] = []
+        for at in range(0, len(piece), _SLICE):
+            parts.append(decompress(piece[at : at + _SLICE]))
+            left -= len(parts[-1])
+            if left < 0:
+                break
+        return b"".join(parts)
 
     return unpack
 

@@ -1,8 +1,9 @@
-"""Secrets that a model spells out over several events: `sk-`, `abc`, `def` in three deltas.
+"""Streams of events, masked: what each event says, and what several of them spell out together.
 
-No pattern sees them in the bytes, where JSON stands between the pieces. So the texts that belong
-together (the same member, choice and block of one event after another) are put together, looked
-through, and what is found is taken out of each event that has a part of it.
+`sk-`, `abc`, `def` in three deltas: no pattern sees that in the bytes, where JSON stands between the
+pieces. So the texts that belong together (the same member, choice and block of one event after
+another) are put together, looked through, and what is found is taken out of each event that has a part
+of it.
 """
 
 from __future__ import annotations
@@ -18,33 +19,43 @@ from typing import TYPE_CHECKING
 from tollspan.redaction import Redactor
 from tollspan.redaction_edits import Edit, applied
 
+from ._wire_alike import Frames, alike
+from ._wire_found import found_in_events
 from ._wire_spelled import Spelled, parsed
+from ._wire_told import Told
 
 if TYPE_CHECKING:
-    from ._wire_decoding import Frames
+    from . import _wire_decoding
 
-__all__ = ["across_events", "across_frames"]
+__all__ = ["across_frames", "masked_events"]
 
 _ITEM = re.compile(r"[\s,\[]*")
 
 
-def across_events(
+def masked_events(
     parts: list[str], kind: str, redactor: Redactor
 ) -> tuple[list[str], Counter[str]]:
-    """`parts` of a stream of JSON events, masked where events together hold what is to be masked."""
+    """`parts` of a body masked, and what its JSON events, if it has some, together hold. `kind`: the
+    body's content type."""
     text = "".join(parts)
-    events = list(_events(text, kind))
-    if len(events) < 2:
-        return parts, Counter()
-    spelled = Spelled()
-    for start, end in events:
-        spelled.add(text[start:end])
-    changed, found = spelled.masked(redactor)
-    edits = [Edit(*events[number], event) for number, event in changed.items()]
-    return applied(parts, edits), found
+    told = _told(text, kind)
+    alone = found_in_events(text, told, redactor)
+    if alone is None:
+        alone = redactor.found(text)
+    counted = Counter(each.rule for each in alone)
+    if alone:
+        edits = [Edit(each.start, each.end, redactor.mask(each.rule, each.value)) for each in alone]
+        parts = applied(parts, edits)
+        text = "".join(parts)
+        told = _told(text, kind)
+    if told.spelled.count < 2:
+        return parts, counted
+    changed, found = told.spelled.masked(redactor, lambda number: text[slice(*told.event(number))])
+    edits = [Edit(*told.event(number), event) for number, event in changed.items()]
+    return applied(parts, edits), counted + found
 
 
-def across_frames(frames: Frames, redactor: Redactor) -> Counter[str]:
+def across_frames(frames: _wire_decoding.Frames, redactor: Redactor) -> Counter[str]:
     """Mask the payloads of messages, each and together; in place."""
     found: Counter[str] = Counter()
     flat = [frame for part in frames.parts for frame in part]
@@ -58,7 +69,7 @@ def across_frames(frames: Frames, redactor: Redactor) -> Counter[str]:
         found += more
         frame["coded"] = inner is not None
         spelled.add(frame["payload"])
-    changed, more = spelled.masked(redactor)
+    changed, more = spelled.masked(redactor, lambda number: str(flat[number]["payload"]))
     for number, payload in changed.items():
         flat[number]["payload"] = payload
     for frame in flat:
@@ -80,24 +91,39 @@ def _opened(payload: str) -> str | None:
         return None
 
 
-def _events(text: str, kind: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each JSON event in `text`."""
+def _told(text: str, kind: str) -> Told:
+    told = Told()
     if "json" in kind and text.lstrip()[:1] == "[":
-        yield from _items(text)
-        return
-    if not ("event-stream" in kind or "ndjson" in kind or "jsonlines" in kind or "\n" in text):
-        return
-    start = 0
-    for line in text.split("\n"):
-        first = start
-        start += len(line) + 1
-        if not line:
+        for event in _items(text):
+            told.add(text, event)
+    elif "event-stream" in kind or "ndjson" in kind or "jsonlines" in kind or "\n" in text:
+        _read_lines(text, told)
+    return told
+
+
+def _read_lines(text: str, told: Told) -> None:
+    frames = Frames()
+    line, before = 0, -1
+    while line < len(text):
+        line_end = text.find("\n", line)
+        if line_end < 0:
+            line_end = len(text)
+        start = line
+        if text.startswith("data:", line):
+            start += 6 if text[line + 5 : line + 6] in (" ", "\t") else 5
+        line = line_end + 1
+        if not text.startswith(("{", "["), start):
             continue
-        if line.startswith("data:"):
-            first += 6 if line[5:6] in (" ", "\t") else 5
-        if text.startswith(("{", "["), first):
-            breaks = line.find("\r")
-            yield first, start - 1 if breaks < 0 else start - 1 - len(line) + breaks
+        breaks = text.find("\r", start, line_end)
+        end = line_end if breaks < 0 else breaks
+        shape = told.add(text, (start, end))
+        frame = frames.of(shape) if shape is not None and before >= 0 else None
+        if shape is not None and frame is not None:
+            run = alike(text, end, text[before:start], shape, frame)
+            if run is not None:
+                told.add_run(run)
+                line = end = run.end
+        before = end
 
 
 def _items(text: str) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from tollspan import __version__, wirefile
 from tollspan.redaction import Redactor
 
 from ._wire_decoding import Frames, Texts, decoded, readable
-from ._wire_events import across_events, across_frames
+from ._wire_events import across_frames, masked_events
 
 if TYPE_CHECKING:
     from ._wire import Recording
@@ -112,13 +112,11 @@ def _answer(
     found: Counter[str] = Counter()
     chunks: Iterable[dict[str, Any] | str]
     if isinstance(body, Texts):
-        parts, found = redactor.parts(body.parts)
-        parts, more = across_events(parts, kind, redactor)
-        found += more
+        parts, found = masked_events(body.parts, kind, redactor)
         kept = _cut(parts, recording.limit)
-        if sum(map(len, kept)) < sum(map(len, parts)):
+        if kept is not parts:
             line["truncated"] = True
-        chunks = map(wirefile.chunk, times, kept)
+        chunks = [wirefile.chunks(times, kept)] if kept else []
     elif isinstance(body, Frames):
         found = across_frames(body, redactor)
         chunks = _chunks(times, "frames", body.parts)
@@ -137,7 +135,7 @@ def _chunks(times: Iterable[float], name: str, values: Iterable[Any]) -> Iterato
 
 def _cut(parts: list[str], limit: int) -> list[str]:
     """`parts` with no more than `limit` characters together; 0 is no limit."""
-    if not limit:
+    if not limit or sum(map(len, parts)) <= limit:
         return parts
     kept = []
     for part in parts:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tollspan.redaction import Redactor
 
-__all__ = ["Spelled", "parsed"]
+__all__ = ["Shape", "Spelled", "parsed"]
 
 PLACES = frozenset(
     {"index", "output_index", "content_index", "item_id", "choice_index", "block_index"}
@@ -57,14 +58,23 @@ class _Text(NamedTuple):
     """1: events of a shape have the same here; 2: and the same behind it; 0: they may differ."""
 
 
-class _Shape:
+class Shape:
     """How events that are alike are taken apart: by the numbers of what their quotation marks part."""
 
-    __slots__ = ("before", "behind", "pieces", "said", "same")
+    __slots__ = ("before", "behind", "first", "pieces", "said", "same", "tokens", "varying")
 
     def __init__(
-        self, tokens: Sequence[str], texts: Sequence[_Text], pieces: Sequence[_Pieces]
+        self,
+        first: int,
+        tokens: Sequence[str],
+        texts: Sequence[_Text],
+        pieces: Sequence[_Pieces],
     ) -> None:
+        self.first = first
+        """The number of the event with these `tokens`: what its quotation marks part."""
+        self.tokens = tokens
+        self.varying = {place for place, _, _ in pieces}
+        """Which of them others of this shape have other than the first: none but these so far."""
         alike = {0}
         for number, text in enumerate(texts):
             alike.update(range(2 * number + 1, 2 * number + 1 + text.tells))
@@ -78,6 +88,14 @@ class _Shape:
             self.before = '"'.join([*tokens[:place], ""])
             self.behind = '"'.join(["", *tokens[place + 1 :]])
 
+    def learn(self, tokens: Sequence[str]) -> None:
+        """Take in another event of this shape."""
+        self.varying.update(
+            at
+            for at, (mine, other) in enumerate(zip(self.tokens, tokens, strict=True))
+            if mine != other
+        )
+
     def only(self, text: str) -> str | None:
         """The piece of an event that differs in nothing else."""
         if not self.before or not (text.startswith(self.before) and text.endswith(self.behind)):
@@ -90,20 +108,22 @@ class Spelled:
     """Events, as JSON, and what they spell out together."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self.count = 0
+        """Of the events so far."""
         self._together: dict[tuple[Any, ...], list[_Piece]] = {}
-        self._shapes: dict[str, list[_Shape]] = {}
-        self._last: _Shape | None = None
+        self._shapes: dict[str, list[Shape]] = {}
+        self.last: Shape | None = None
+        """That of the last event, where it is of one."""
 
     def add(self, text: str) -> None:
         """The next event; what is no JSON is none of anything."""
-        number = len(self._texts)
-        self._texts.append(text)
+        number = self.count
+        self.count += 1
         if '\\"' in text:
             self._parse(number, text)
             return
-        if self._last is not None and (piece := self._last.only(text)) is not None:
-            self._note(number, self._last.pieces[0], piece)
+        if self.last is not None and (piece := self.last.only(text)) is not None:
+            self._note(number, self.last.pieces[0], piece)
             return
         tokens = text.split('"')
         skeleton = '"'.join(tokens[::2])
@@ -113,7 +133,8 @@ class Spelled:
             self._shapes[skeleton] = shapes
         for shape in shapes:
             if shape.same(tokens) == shape.said:
-                self._last = shape
+                self.last = shape
+                shape.learn(tokens)
                 for each in shape.pieces:
                     self._note(number, each, tokens[each[0]])
                 return
@@ -124,8 +145,15 @@ class Spelled:
                 for at, each in enumerate(texts)
                 if each.place is not None
             ]
-            self._last = _Shape(tokens, texts, pieces)
-            shapes.append(self._last)
+            self.last = Shape(number, tokens, texts, pieces)
+            shapes.append(self.last)
+
+    def add_alike(self, shape: Shape, values: Mapping[int, Sequence[str]]) -> None:
+        """Events of `shape`, with what they have in the place of each of its varying tokens."""
+        numbers = range(self.count, self.count + len(next(iter(values.values()))))
+        self.count = numbers.stop
+        for place, pieces, way in shape.pieces:
+            pieces.extend(zip(numbers, repeat(way), values[place], strict=False))
 
     def _note(self, number: int, pieces: _Pieces, said: str) -> None:
         if said:
@@ -140,8 +168,11 @@ class Spelled:
                 pieces.append((number, each.way, each.said))
         return texts
 
-    def masked(self, redactor: Redactor) -> tuple[dict[int, str], Counter[str]]:
-        """The events that change, by their number, and how often each rule found something."""
+    def masked(
+        self, redactor: Redactor, event: Callable[[int], str]
+    ) -> tuple[dict[int, str], Counter[str]]:
+        """The events that change, by their number, and how often each rule found something. `event`
+        gives one by its number, as it was added."""
         changes: dict[int, list[tuple[tuple[Any, ...], str]]] = {}
         counted: Counter[str] = Counter()
         for pieces in self._together.values():
@@ -153,18 +184,18 @@ class Spelled:
                 for (number, way, before), said in zip(pieces, masked, strict=True):
                     if said != before:
                         changes.setdefault(number, []).append((way, said))
-        return {
-            number: self._changed(number, changes[number]) for number in sorted(changes)
-        }, counted
+        changed = {number: _changed(event(number), changes[number]) for number in sorted(changes)}
+        return changed, counted
 
-    def _changed(self, number: int, changes: Sequence[tuple[tuple[Any, ...], str]]) -> str:
-        event = json.loads(self._texts[number], strict=False)
-        for way, said in changes:
-            holder = event
-            for step in way[:-1]:
-                holder = holder[step]
-            holder[way[-1]] = said
-        return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+def _changed(text: str, changes: Sequence[tuple[tuple[Any, ...], str]]) -> str:
+    event = json.loads(text, strict=False)
+    for way, said in changes:
+        holder = event
+        for step in way[:-1]:
+            holder = holder[step]
+        holder[way[-1]] = said
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def _texts(value: Any, path: tuple[Any, ...], way: tuple[Any, ...], depth: int) -> Iterator[_Text]:

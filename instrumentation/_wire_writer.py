@@ -6,6 +6,7 @@ What waits is bounded; what does not fit is dropped and counted, and nobody wait
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -125,7 +126,7 @@ class Writer:
             size = wirefile.write(self.place, recording.id, lines(recording, self.redactor))
         except OSError as error:  # a full disk, a folder that went away
             self.failed += 1
-            self.last_error = f"{type(error).__name__}: {error.strerror}"
+            self._tell(f"{type(error).__name__}: {error.strerror}")
             return
         except BaseException:
             self.failed += 1
@@ -133,6 +134,16 @@ class Writer:
         self.written += 1
         self._on_disk += size
         self._keep_bounds()
+
+    def _tell(self, error: str) -> None:
+        """Say once what keeps exchanges from being written."""
+        if error != self.last_error:
+            self.last_error = error
+            logging.getLogger("tollspan").warning(
+                "an exchange could not be written to %s: %s. Others are tried and counted; calls go on",
+                self.place,
+                error,
+            )
 
     def _keep_bounds(self) -> None:
         chosen = settings()

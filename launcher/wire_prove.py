@@ -190,14 +190,14 @@ def tell(proofs: Sequence[Proof]) -> None:
     ids = Ids()
     provider = TracerProvider(id_generator=ids)
     for name in exporters.names("traces", default="otlp"):
-        exporter = exporters.load("opentelemetry_traces_exporter", name)()
+        exporter = exporters.load("opentelemetry_traces_exporter", name)(**exporters.place(name))
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer(semconv.SCOPE)
     for ids.proof in proofs:
         head = ids.proof.sent.head
         above = trace.SpanContext(
-            int(str(head.get("trace_id")), 16),
-            int(str(head.get("span_id")), 16),
+            _number(head.get("trace_id")),
+            _number(head.get("span_id")),
             is_remote=True,
             trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
         )
@@ -207,3 +207,11 @@ def tell(proofs: Sequence[Proof]) -> None:
         said = {semconv.HOP_REDACTION: ids.proof.state, semconv.WIRE_ID: ids.proof.sent.id}
         tracer.start_span("wire proof", context, attributes=said).end()
     provider.shutdown()
+
+
+def _number(told: object) -> int:
+    """What an id says in hex digits; 0, which no span has, where it is none."""
+    try:
+        return int(str(told or 0), 16)
+    except ValueError:
+        return 0

@@ -90,7 +90,8 @@ def _row(each: dict[str, Any]) -> list[tuple[str, str]]:
 def lines(exchange: Exchange) -> Iterator[str]:
     """The exchange as text, with nothing in it that a terminal obeys."""
     head, request, response, end = exchange.head, exchange.request, exchange.response, exchange.end
-    yield from _plain([f"# {exchange.id}  {head.get('time')}  trace {head.get('trace_id')}"])
+    trace = f"  trace {head['trace_id']}" if head.get("trace_id") else ""
+    yield from _plain([f"# {exchange.id}  {head.get('time')}{trace}"])
     yield from _plain([f"{request.get('method')} {request.get('url')}"])
     yield from _plain(f"{name}: {value}" for name, value in request.get("headers") or [])
     yield ""

@@ -17,12 +17,11 @@ from typing import Any
 from zlib import crc32
 
 from .budgets_layout import (
-    COPIES,
-    COPY,
     HEAD,
     MAGIC,
     NEWEST,
     NUMBERS,
+    PLACES,
     RESERVED,
     SIZE,
     SLOTS_AT,
@@ -57,6 +56,9 @@ class Count:
         """
         self._own = 0
         self._head: Head = Standing()[:-1]
+        self._beside, self._number_beside = NUMBERS[1], -1
+        """The word with the number of the other copy, and what stands there while nobody else writes: the
+        next who does overwrites it."""
         self._later: deque[tuple[int, int | None, int]] = deque()
         self._memory: Any
         if path is None or not LOCKS:
@@ -136,9 +138,9 @@ class Count:
         head = self._head
         if self._later:
             head = self._settled()
-        elif words[NUMBERS[words[NEWEST] & 1]] != head[0]:
+        elif words[self._beside] != self._number_beside:
             head = self._read()  # some other process has written
-        spent = head[1] if not head[8] else spent_of(head)
+        spent = spent_of(head) if head[8] else head[1]
         reserved = words[RESERVED]
         if spent + reserved >= limit:
             if spent < limit:
@@ -180,28 +182,29 @@ class Count:
             return spent_of(self._settled())
         words = self._words
         head = self._head
-        if words[NUMBERS[words[NEWEST] & 1]] != head[0]:
+        if words[self._beside] != self._number_beside:
             head = self._read()
         number, settled, calls, unpriced, ledger, known, average, told, ledger_at, asked_at = head
         if cost:
             settled += cost
             average = average + (cost - average) // _AVERAGED if average else cost
-        calls += 1
+        self._number_beside = number
         number += 1
+        calls += 1
         head = number, settled, calls, unpriced, ledger, known, average, told, ledger_at, asked_at
         self._head = head
         packed = _pack(*head)  # as `_write`
         which = number & 1
-        at = COPIES[which]
-        self._memory[at : at + COPY] = packed + crc32(packed).to_bytes(4, "little")
+        self._memory[PLACES[which]] = packed + crc32(packed).to_bytes(4, "little")
         words[NEWEST] = which
+        self._beside = NUMBERS[not which]
         held = words[RESERVED]
         words[RESERVED] = held - reserved if held > reserved else 0
         own = self._own
         own = self._own = own - reserved if own > reserved else 0
         if (slot := self._slots.word) is not None:
             words[slot] = own
-        return settled if not ledger_at else spent_of(head)
+        return spent_of(head) if ledger_at else settled
 
     def release(self, reserved: int) -> None:
         """Give back what was held for a call that does not count."""
@@ -272,11 +275,11 @@ class Count:
 
     def _read(self) -> Head:
         newest = self._words[NEWEST] & 1
-        for at in (COPIES[newest], COPIES[1 - newest]):
-            copy = self._memory[at : at + COPY]
+        for place in (PLACES[newest], PLACES[1 - newest]):
+            copy = self._memory[place]
             packed, crc = copy[: HEAD.size], copy[HEAD.size :]
             if crc == crc32(packed).to_bytes(4, "little"):
-                self._head = HEAD.unpack(packed)
+                self._know(HEAD.unpack(packed))
                 return self._head
             # Somebody was killed while writing it; the one before is whole.
         raise UnreadableCount("both copies of a count are damaged")
@@ -285,10 +288,13 @@ class Count:
         """The number of `head` is that of the copy that it follows, plus 1."""
         packed = _pack(*head)
         which = head[0] & 1
-        at = COPIES[which]
-        self._memory[at : at + COPY] = packed + crc32(packed).to_bytes(4, "little")
+        self._memory[PLACES[which]] = packed + crc32(packed).to_bytes(4, "little")
         self._words[NEWEST] = which
+        self._know(head)
+
+    def _know(self, head: Head) -> None:
         self._head = head
+        self._beside, self._number_beside = NUMBERS[1 - (head[0] & 1)], head[0] - 1
 
     def _stands(self) -> Standing:
         return Standing(*(*self._read(), self._words[RESERVED]))

@@ -98,11 +98,17 @@ class Keeper:
         if self._thread is None:
             self._start()
         known, span = call.attributes, call.span
-        books = within = blocks.get()
+        within = blocks.get()
+        books = list(within)
         of_mode = self.books if known.get(_DATA_MODE, "") in REAL else self._of_any_mode
         for book in of_mode:
-            if book.matcher.before(known, span) and book not in within:
-                books = (*books, book)
+            if (only := book.matcher.only) is not None:
+                if known.get(only[0], "") != only[1]:
+                    continue
+            elif not book.matcher.before(known, span):
+                continue
+            if not within or book not in within:
+                books.append(book)
         if not books:
             return None
         most = most_usd(call, calls.price)

@@ -19,6 +19,7 @@ __all__ = [
     "MOST",
     "NEWEST",
     "NUMBERS",
+    "PLACES",
     "RESERVED",
     "SIZE",
     "SLOTS_AT",
@@ -38,6 +39,7 @@ COPY = HEAD.size + 4
 _NEWEST_AT = 32
 """A byte: which copy was written last."""
 COPIES = (64, 192)
+PLACES = tuple(slice(at, at + COPY) for at in COPIES)
 SLOTS_AT = 320
 SIZE = SLOTS_AT + Slots.SIZE
 _WORD = 8

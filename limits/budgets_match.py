@@ -56,7 +56,10 @@ count no others, but those that name a `data_mode`."""
 class Matcher:
     """The filters of one budget. An absent value is the empty one, as in the ledger."""
 
-    __slots__ = ("_answered", "_by_model", "_known", "_of_process", "_said", "any_mode", "late")
+    __slots__ = (
+        *("_answered", "_by_model", "_known", "_of_process", "_said"),
+        *("any_mode", "late", "only"),
+    )
 
     def __init__(self, filters: Mapping[str, str]) -> None:
         self._known: list[tuple[str, str]] = []
@@ -76,6 +79,9 @@ class Matcher:
                 self._answered.append((_ANSWERED[column], wanted))
         self.late = bool(self._answered) or self._by_model is not None
         """Only the answer says whether a call counts."""
+        is_one = len(self._known) == len(filters) == 1
+        self.only = self._known[0] if is_one else None if filters else ("", "")
+        """The attribute and its value that are all it asks for; no attribute has an empty name."""
         self.any_mode = "data_mode" in filters
         """It counts calls that are not real, too."""
         self._said: dict[Any, bool] = {}

@@ -24,18 +24,21 @@ def reserve(
     lock = books[0].count.lock
     if not lock.take():
         return held, [(book, None) for book in books]
+    unit, amount = 0, None
     try:
         for book in books:
             count = book.count
             if count.lock is not lock:
                 others.append((book, None))
                 continue
-            amount = None if most_usd is None else int(most_usd * book.unit)
+            if book.unit != unit and most_usd is not None:
+                unit = book.unit
+                amount = int(most_usd * unit)
             got, spent = count.reserve_now(amount, book.stops_at)
             if got is None:
                 others.append((book, None))
                 continue
-            held.append((book, count, got, bool(within) and book in within))
+            held.append((book, count, got, book in within if within else False))
             if spent >= book.soft:
                 others.append((book, spent))
     finally:
@@ -49,9 +52,12 @@ def settle(held: Sequence[Hold], cost_usd: float | None) -> None:
     crossed: list[tuple[Book, int]] | None = None
     lock = held[0][1].lock
     is_taken = lock.take()
+    unit, cost = 0, None
     try:
         for book, count, amount, _ in held:
-            cost = None if cost_usd is None else int(cost_usd * book.unit + 0.5)
+            if book.unit != unit and cost_usd is not None:
+                unit = book.unit
+                cost = int(cost_usd * unit + 0.5)
             spent: int | None = None
             if count.lock is not lock:
                 spent = count.settle(amount, cost)

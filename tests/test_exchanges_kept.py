@@ -21,8 +21,10 @@ import httpx2
 import pytest
 import requests
 from drivers.server import Answer, HttpServed, http
+from exchanges import made, stored
 from mirror import open_call, watching
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import INVALID_SPAN
 
 import tollspan
 from tollspan import config, guard, wirefile
@@ -217,15 +219,23 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(
 
 @pytest.mark.quiet
 def test_a_folder_that_goes_away_and_faults_of_ours_harm_no_call(
-    served: HttpServed, provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: HttpServed,
+    provider: TracerProvider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with watching(provider), tollspan.wire(tmp_path / "wire") as folder, open_call(provider):
         folder.rmdir()
         ask(served.url)
+        ask(served.url)
         assert _wire.writer is not None
         assert _wire.writer.flush()
-        assert (_wire.writer.failed, _wire.writer.written) == (1, 0)
+        assert (_wire.writer.failed, _wire.writer.written) == (2, 0)
         assert "FileNotFoundError" in _wire.writer.last_error
+        told = [each.getMessage() for each in caplog.records if "not be written" in each.msg]
+        assert len(told) == 1
+        assert told[0].startswith(f"an exchange could not be written to {folder}: FileNotFound")
 
         def broken(*_: Any) -> Any:
             raise RuntimeError("ours")
@@ -296,6 +306,7 @@ def test_the_clients_own_object_is_back_when_the_body_has_been_read(
 PROGRAM = """
 import sys, httpx2
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import INVALID_SPAN
 from tollspan.calls import OpenCall, current_call
 from tollspan.instrumentation import _attempts
 provider = TracerProvider()
@@ -334,6 +345,31 @@ def _child(url: str) -> None:
     assert _wire.writer is not None
     assert _wire.writer.flush()
     os._exit(0 if _wire.writer.written == 1 else 7)
+
+
+def test_a_call_without_a_trace_is_of_no_trace(
+    served: HttpServed, provider: TracerProvider, tmp_path: Path
+) -> None:
+    """As calls are where nothing is exported."""
+    with (
+        watching(provider),
+        tollspan.wire(tmp_path / "wire") as folder,
+        open_call(provider) as call,
+    ):
+        call.span = INVALID_SPAN
+        ask(served.url)
+    (exchange,) = wirefile.exchanges(folder)
+
+    assert "trace_id" not in exchange.head
+    assert "span_id" not in exchange.head
+
+
+def test_a_trace_of_zeros_of_an_older_capture_is_none(tmp_path: Path) -> None:
+    zeros = {"trace_id": "0" * 32, "span_id": "0" * 16}
+    stored(tmp_path / "wire", made(head=zeros))
+    (exchange,) = wirefile.exchanges(tmp_path / "wire")
+
+    assert not zeros.keys() & exchange.head.keys()
 
 
 @pytest.mark.slow

@@ -14,21 +14,22 @@ that two captures can be compared without either holding the value.
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
-from itertools import accumulate
-from typing import NamedTuple
+from itertools import accumulate, chain
+from typing import Any
 from urllib.parse import unquote_plus
 
 from . import redaction_views
-from .redaction_edits import Edit, applied
+from .redaction_edits import Edit, Found, applied
 from .redaction_letters import Letters
 from .redaction_names import Names
-from .redaction_rules import SECRET_NAMES, Rule, Rules
+from .redaction_rules import BUILT_IN, SECRET_NAMES, Rule, Rules
 from .redaction_search import matches
 
 __all__ = ["MARK", "Found", "Redactor"]
@@ -48,21 +49,14 @@ _SECRET_PARAMETER = re.compile(
 )
 SHORT, LONG = 2048, 64 * 1024
 """Letters of a text before which others are let through; and before each rule, where it is long."""
+PER_MEMBER = 200
+"""Letters of a text for each of its members that is looked at."""
 _APART = "\n" * (redaction_views.LINES + 1)
 """Between lines that do not follow one another: no pattern of `Rule.by_line` goes over it."""
 _BETWEEN = "\n\0\n"
 """Between texts that have nothing to do with each other: no pattern goes over it."""
 
 _PARAMETER = re.compile(r"([^&;=?#]{1,256})=([^&;#]*)")
-
-
-class Found(NamedTuple):
-    """What a rule found, from `start` to before `end`; `value` is it as it is meant, decoded."""
-
-    start: int
-    end: int
-    rule: str
-    value: str
 
 
 class Redactor:
@@ -78,25 +72,34 @@ class Redactor:
         between: Callable[[], None] | None = None,
     ) -> None:
         self.rules = rules or Rules()
+        self.is_built_in = set(map(id, self.rules.rules)) <= set(map(id, BUILT_IN))
+        """Whether all its rules are those that tollspan has."""
         self._between = between
         self._key = key.encode()
         self._names = Names(self.rules)
         self._shapes = [rule for rule in self.rules.rules if not rule.of_digits]
         self._by_line = [rule for rule in self.rules.rules if rule.by_line]
         self._over_lines = [rule for rule in self.rules.rules if not rule.by_line]
+        hints = (*(hint for rule in self.rules.rules for hint in rule.hints), *self.rules.fields)
+        self._is_of_words = set(redaction_views.MARKS).isdisjoint("".join(hints))
+        """Whether none of the words that are looked for can come of an escape of a mark."""
 
     @property
     def key_id(self) -> str:
         """Which key the fingerprints are made with; '' without one."""
         return sha256(b"tollspan wire" + self._key).hexdigest()[:8] if self._key else ""
 
-    @property
+    @cached_property
     def rules_id(self) -> str:
         """The same for the same rules: what one did not find, another with it would not find."""
         rules = self.rules
         told = [(rule.name, rule.pattern.pattern) for rule in rules.rules]
         more = (rules.names, rules.fields, sorted(rules.headers), sorted(rules.parameters))
         return sha256(repr((told, more)).encode()).hexdigest()[:8]
+
+    def is_secret_name(self, name: str) -> bool:
+        """Whether the value of a member of this name may be masked, whatever it looks like."""
+        return self._names.kind(name) != ""
 
     def mask(self, rule: str, value: str) -> str:
         """What stands in the place of `value`."""
@@ -119,16 +122,30 @@ class Redactor:
 
     def found(self, text: str) -> list[Found]:
         """What is to be masked in `text`, in order; what overlaps is one."""
-        seen = Letters(text)
-        all_found = list(self._in(seen))
-        for view in redaction_views.views(text):
-            for each in self._in_view(view):
-                start, end = view.origin(each.start), view.origin(each.end)
-                all_found.append(Found(start, end, each.rule, each.value))
+        views = redaction_views.views(text)
+        is_json, document = _document(text) if self.is_built_in and "\\" in text else (False, None)
+        if is_json:
+            # What its escapes stand for is what it says; as it is written nobody reads it.
+            view = next(views)
+            seen = before = Letters(view.text)
+            all_found = [view.back(each) for each in chain(self._in(seen), self._in_base64(seen))]
+            if self._names.end_elsewhere(document, len(text) // PER_MEMBER):
+                all_found += self._of_names(Letters(text, seen))
+        else:
+            seen = before = Letters(text)
+            all_found = [*self._in(seen), *self._in_base64(seen)]
+        for view in views:
+            known = before if view.read is before.text and self._is_of_words else None
+            before = _letters(view, known)
+            all_found += map(view.back, self._in_view(view, before))
+        return _merged(all_found)
+
+    def _in_base64(self, seen: Letters) -> Iterator[Found]:
+        """What runs of base64 say when they are opened; of each such run all is masked."""
         hidden = self._hidden(seen)
         for start, end, run in redaction_views.runs(seen) if hidden else ():
-            all_found += [each._replace(start=start, end=end) for each in hidden.get(run, ())]
-        return _merged(all_found)
+            for each in hidden.get(run, ()):
+                yield each._replace(start=start, end=end)
 
     def _hidden(self, seen: Letters) -> dict[bytes, list[Found]]:
         """What runs of base64 say when they are opened, as far as it is to be masked."""
@@ -139,17 +156,16 @@ class Redactor:
                     hidden.setdefault(run, []).extend(found)
         return hidden
 
-    def _in_view(self, view: redaction_views.View) -> Iterator[Found]:
+    def _in_view(self, view: redaction_views.View, seen: Letters) -> Iterator[Found]:
         """What stands in `view`; that which stands in lines as they were before may be left out."""
-        seen = Letters(view.text)
         if not view.is_sparse:
             yield from self._in(seen)
             return
         yield from self._of_rules(self._over_lines, seen)
-        lines = view.changed()
+        lines = view.changed
         begins = [0, *accumulate(end - start + len(_APART) for start, end in lines)]
-        parts = _APART.join([view.text[start:end] for start, end in lines])
-        for each in self._of_rules(self._by_line, Letters(parts)):
+        parts = seen.changed or Letters(_changed(view), seen)
+        for each in self._of_rules(self._by_line, parts):
             number = bisect_right(begins, each.start) - 1
             far = lines[number][0] - begins[number]
             yield each._replace(start=each.start + far, end=each.end + far)
@@ -207,6 +223,29 @@ class Redactor:
         counted["parameter"] += len(edits)
         kept, more = self.text(applied([query], edits)[0])
         return f"{masked}?{kept}", +(counted + more)
+
+
+def _letters(view: redaction_views.View, known: Letters | None) -> Letters:
+    """Those of `view`, and what `known`, of the text before it, tells of them."""
+    if known is None or not (view.has_marks_only or view.is_sparse):
+        return Letters(view.text)
+    seen = Letters(view.text, known)
+    if not view.has_marks_only:
+        seen.know(Letters(_changed(view)))
+    return seen
+
+
+def _changed(view: redaction_views.View) -> str:
+    """The lines of `view` in which something was decoded, apart from one another."""
+    return _APART.join([view.text[start:end] for start, end in view.changed])
+
+
+def _document(text: str) -> tuple[bool, Any]:
+    """Whether `text` is JSON, and what it says."""
+    try:
+        return True, json.loads(text)
+    except (ValueError, RecursionError):
+        return False, None
 
 
 @lru_cache(maxsize=512)

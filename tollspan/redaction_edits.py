@@ -1,11 +1,20 @@
-"""Changes of a text that comes in pieces, each of which stays a piece."""
+"""What is found in a text, and changes of one that comes in pieces, each of which stays a piece."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Edit", "applied"]
+__all__ = ["Edit", "Found", "applied"]
+
+
+class Found(NamedTuple):
+    """What a rule found, from `start` to before `end`; `value` is it as it is meant, decoded."""
+
+    start: int
+    end: int
+    rule: str
+    value: str
 
 
 class Edit(NamedTuple):

@@ -9,7 +9,7 @@ would match is missed: tests/test_redaction_search.py.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 __all__ = ["FEWEST_DIGITS", "LONG", "Letters", "places"]
 
@@ -36,11 +36,18 @@ _OF_NUMBER_MAYBE = _marking(string.digits.encode() + _BETWEEN_DIGITS + _UNKNOWN)
 
 
 class Letters:
-    """A text, one byte for each of its letters, and what is found in them."""
+    """A text, one byte for each of its letters, and what is found in them.
 
-    __slots__ = ("_coded", "_different", "_lower", "_numbers", "_together", "plain", "text")
+    `known`: those of a text of which this one is a part, or which is this one with more between: what
+    was not in there is not in here, either.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = (
+        *("_absent", "_coded", "_different", "_lower", "_numbers", "_together"),
+        *("changed", "plain", "text"),
+    )
+
+    def __init__(self, text: str, known: Letters | None = None) -> None:
         self.text = text
         self.plain = text.encode("latin-1", "replace")
         self._lower: bytes | None = None
@@ -48,6 +55,33 @@ class Letters:
         self._different: set[bytes] | None = None
         self._together: bytes | None = None
         self._numbers: list[tuple[int, int]] | None = None
+        self.changed: Letters | None = None
+        """What `know` was told."""
+        self._absent: dict[str, set[bytes]] = {"plain": set(), "lower": set(), "together": set()}
+        if known is not None:
+            self._absent = {name: set(words) for name, words in known._absent.items()}
+            if known._numbers == []:
+                self._numbers = []
+
+    def know(self, changed: Letters) -> None:
+        """Take in what is in `changed`, a part of this text in which all stands that may be new."""
+        for where, absent in self._absent.items():
+            absent.difference_update(changed.having(list(absent), where))
+        self._numbers = None
+        self.changed = changed
+
+    def having(self, words: Sequence[bytes], where: str) -> Sequence[bytes]:
+        """Those of `words` that stand in the letters of this name."""
+        absent = self._absent[where]
+        wanted = [word for word in words if word not in absent] if absent else words
+        if not wanted:
+            return wanted
+        letters: bytes = getattr(self, where)
+        found = [word for word in wanted if word in letters]
+        if len(found) < len(wanted):
+            absent.update(wanted)
+            absent.difference_update(found)
+        return found
 
     @property
     def lower(self) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from .redaction_letters import Letters, places
 from .redaction_rules import MAYBE_SECRET_NAMES, NAME_CORES, NAMED, SECRET_NAMES, Rules
@@ -36,7 +37,7 @@ class Names:
         self._maybe = re.compile(MAYBE_SECRET_NAMES, re.IGNORECASE) if rules.names else None
         cores = [*(NAME_CORES if rules.names else ()), *rules.fields]
         self._cores = [core.encode("latin-1", "replace") for core in cores]
-        self._kind = lru_cache(maxsize=2048)(self._kind_of)
+        self.kind = lru_cache(maxsize=2048)(self._kind_of)
 
     def found(self, seen: Letters) -> Iterator[tuple[int, int, str, str]]:
         """Start, end, rule and text of each value.
@@ -44,16 +45,19 @@ class Names:
         The words that such names have in common are looked for first, as bytes, of which each stands
         for one letter: that is ten times faster than any pattern.
         """
+        cores = seen.having(self._cores, "lower")
+        if not cores:
+            return
         text, lower = seen.text, seen.lower
         done = 0
-        for place in sorted({at for core in self._cores for at in places(lower, core)}):
+        for place in sorted({at for core in cores for at in places(lower, core)}):
             if place < done or _REST.match(text, place) is None:
                 continue
             # A name is all of the word that it stands in.
             before = text[max(0, place - LONGEST_NAME) : place][::-1]
             inside = _BEFORE.match(before)
             match = _NAME.match(text, place - (inside.end() if inside else 0))
-            kind = self._kind(match[1]) if match else ""
+            kind = self.kind(match[1]) if match else ""
             if match is None or not kind or match.start() < done:
                 continue
             # What may be no secret at all is looked at so far only: the next name begins inside it.
@@ -68,6 +72,29 @@ class Names:
                 continue
             done = value.end(group)
             yield value.start(group), done, "field" if kind == "field" else NAMED, said
+
+    def end_elsewhere(self, document: Any, most: int) -> bool:
+        """Whether a value of `document` that its name makes a secret may seem to end elsewhere where its
+        escapes are undone: at a quotation mark inside, or behind the one that ends it. True, too,
+        where it has more than `most` members."""
+        waiting = [document]
+        while waiting:
+            each = waiting.pop()
+            if type(each) is dict:
+                for name, value in each.items():
+                    if type(value) is str:
+                        if ('"' in value or "\\" in value) and self.kind(name):
+                            return True
+                    else:
+                        waiting.append(value)
+            elif type(each) is list:
+                waiting += each
+            else:
+                continue
+            most -= len(each)
+            if most < 0:
+                return True
+        return False
 
     def _kind_of(self, name: str) -> str:
         if name.lower() in self._fields:

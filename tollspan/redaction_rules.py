@@ -144,7 +144,13 @@ BUILT_IN: tuple[Rule, ...] = (
         begins=(0,),
     ),
     _rule("aws_key", r"ABSK[A-Za-z0-9+/=]{20,}", "ABSK", begins=(0,)),
-    _rule("github_token", r"gh[opsur]_[A-Za-z0-9_]{20,}", "gh", coded=True, begins=(0,)),
+    _rule(
+        "github_token",
+        r"gh[opsur]_[A-Za-z0-9_]{20,}",
+        *("gho_", "ghp_", "ghs_", "ghu_", "ghr_"),
+        coded=True,
+        begins=(0,),
+    ),
     _rule("github_token", r"github_pat_[A-Za-z0-9_]{20,}", "github_pat_", coded=True, begins=(0,)),
     _rule("userinfo", r"(?<=://)[^\s/@?#\"'<>]{1,512}(?=@)", "://", needs=b"@", begins=(3,)),
     _rule(
@@ -181,7 +187,7 @@ SECRET_NAMES = (
 )
 """Names (of members, settings, headers, parameters) whose value is a secret, whatever it looks like."""
 
-NAME_CORES = ("key", "secret", "passw", "passphrase", "token", "authorization", "credential", "sig")
+NAME_CORES = ("key", "secret", "pass", "token", "authorization", "credential", "sig")
 """Words of which every name here has one."""
 
 MAYBE_SECRET_NAMES = r"(?:[\w-]{0,32}[-_])?(?:token|secret|key|signature|sig)"

@@ -31,11 +31,11 @@ def matches(rule: Rule, seen: Letters) -> Iterator[re.Match[str]]:
         return
     if rule.needs and rule.needs not in seen.plain:
         return
-    letters = seen.lower if rule.any_case else seen.together if rule.coded else seen.plain
-    hints = [hint for hint in rule.places if hint in letters]
+    where = "lower" if rule.any_case else "together" if rule.coded else "plain"
+    hints = seen.having(rule.places, where)
     if not hints:
         return
-    starts = _starts(rule, seen.text, letters if rule.any_case else seen.plain, hints)
+    starts = _starts(rule, seen.text, seen.lower if rule.any_case else seen.plain, hints)
     if len(starts) * OFTEN > len(seen.text):
         yield from rule.pattern.finditer(seen.text)
         return

@@ -12,10 +12,12 @@ from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import product
+from json.decoder import scanstring  # type: ignore[attr-defined]
 
+from .redaction_edits import Found
 from .redaction_letters import Letters
 
-__all__ = ["View", "is_long", "opened", "runs", "views"]
+__all__ = ["MARKS", "View", "is_long", "opened", "runs", "views"]
 
 MOST_LEVELS = 3
 """JSON in a string of JSON in a string of JSON."""
@@ -30,22 +32,41 @@ LINES, SPARSE = 5, 300
 FEW = 200
 """Escapes that are decoded faster one by one."""
 
+LONG_STRINGS = 400
+"""Letters for each string of a text that is read string by string."""
+
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PERCENT = re.compile(r"%[0-7][0-9a-fA-F]")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _OFTEN = (("\\n", "\n"), ('\\"', '"'), ("\\t", "\t"))
 """Escapes that whole texts are full of."""
 
+MARKS = "\n\r\t\b\f\"'\\"
+_WRITTEN = frozenset(f"\\{letter}" for letter in "nrtbf\"'\\")
+"""How they are escaped."""
+
 
 class View:
     """`read` with what `escape` finds decoded, and where its characters came from."""
 
-    __slots__ = ("_at", "_escapes", "_from", "_outer", "_shorter", "is_sparse", "text")
+    __slots__ = (
+        *("_at", "_changed", "_escapes", "_from", "_outer", "_shorter"),
+        *("has_marks_only", "is_sparse", "read", "text"),
+    )
 
     def __init__(
-        self, text: str, read: str, escape: re.Pattern[str], outer: View | None = None
+        self,
+        text: str,
+        read: str,
+        escape: re.Pattern[str],
+        outer: View | None = None,
+        *,
+        has_marks_only: bool = False,
     ) -> None:
         self.text = text
+        self.read = read
+        self.has_marks_only = has_marks_only
+        """Whether `MARKS` are all that was decoded: no other word stands in it than before."""
         self._outer = outer
         self._escapes = escape.finditer(read)
         self._shorter = 0
@@ -54,6 +75,7 @@ class View:
         self._at = [0]
         """Places in `text` from which characters stand one for one, ascending; as far as they were
         looked for: in most texts that is nowhere."""
+        self._changed: list[tuple[int, int]] | None = None
         self._from = [0]
         """Where those places are in the text that was decoded."""
 
@@ -65,9 +87,19 @@ class View:
         found = self._from[known] + place - self._at[known]
         return found if self._outer is None else self._outer.origin(found)
 
+    def back(self, found: Found) -> Found:
+        """What was found in `text`, where it is in the original."""
+        return found._replace(start=self.origin(found.start), end=self.origin(found.end))
+
+    @property
     def changed(self) -> list[tuple[int, int]]:
         """The lines of `text` in which something was decoded, with some around them: what stands in
         the others was read before, as it is. Starts and ends, in order."""
+        if self._changed is None:
+            self._changed = self._lines()
+        return self._changed
+
+    def _lines(self) -> list[tuple[int, int]]:
         self._look_as_far_as(len(self.text))
         found: list[tuple[int, int]] = []
         for at in self._at[1::2]:
@@ -103,18 +135,53 @@ def _meant(escape: re.Match[str]) -> str:
     return _SHORT.get(written[1], written[1])
 
 
-def _unescaped(text: str) -> str:
-    """`text` with each `_ESCAPE` decoded. What comes often is replaced at the speed of C: a backslash
-    that is left when pairs of them are out of the way begins an escape."""
+def _unescaped(text: str) -> tuple[str, bool]:
+    """`text` with each `_ESCAPE` decoded, and whether `MARKS` are all that came of that. What comes
+    often is replaced at the speed of C: a backslash that is left when pairs of them are out of the way
+    begins an escape."""
     if text.count("\\") < FEW:
-        return _ESCAPE.sub(_meant, text)
+        escapes: list[str] = []
+
+        def meant(escape: re.Match[str]) -> str:
+            escapes.append(escape[0])
+            return _meant(escape)
+
+        return _ESCAPE.sub(meant, text), _WRITTEN.issuperset(escapes)
+    if (read := _read_strings(text)) is not None:
+        return read, True
     parts = text.split("\\\\")
+    marks_only = True
     for number, part in enumerate(parts):
         if "\\" in part:
-            for written, meant in _OFTEN:
-                part = part.replace(written, meant)
-            parts[number] = _ESCAPE.sub(_meant, part) if "\\" in part else part
-    return "\\".join(parts)
+            for written, letter in _OFTEN:
+                part = part.replace(written, letter)
+            if "\\" in part:
+                marks_only = marks_only and _WRITTEN.issuperset(_ESCAPE.findall(part))
+                part = _ESCAPE.sub(_meant, part)
+            parts[number] = part
+    return "\\".join(parts), marks_only
+
+
+def _read_strings(text: str) -> str | None:
+    """`text` decoded, if it is JSON of few strings with escapes of `MARKS` only: a prompt of source
+    code is. None where it is not: then nothing of it may be decoded so."""
+    if "\\u" in text or "\\/" in text:
+        return None
+    parts: list[str] = []
+    at = 0
+    for _ in range(len(text) // LONG_STRINGS):
+        quote = text.find('"', at)
+        parts.append(text[at : quote + 1] if quote >= 0 else text[at:])
+        if "\\" in parts[-1]:
+            return None
+        if quote < 0:
+            return "".join(parts)
+        try:
+            said, at = scanstring(text, quote + 1, False)
+        except ValueError:
+            return None
+        parts += (said, '"')
+    return None
 
 
 def views(text: str) -> Iterator[View]:
@@ -124,10 +191,10 @@ def views(text: str) -> Iterator[View]:
     for _ in range(MOST_LEVELS):
         if "\\" not in read:
             break
-        plain = _unescaped(read)
+        plain, marks_only = _unescaped(read)
         if len(plain) == len(read):  # each escape is longer than what it stands for
             break
-        found = View(plain, read, _ESCAPE, found)
+        found = View(plain, read, _ESCAPE, found, has_marks_only=marks_only)
         yield found
         read = plain
     if "%" in text and len(plain := _PERCENT.sub(_meant, text)) < len(text):

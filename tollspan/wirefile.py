@@ -20,11 +20,12 @@ import re
 import secrets
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +38,7 @@ __all__ = [
     "VERSION",
     "Exchange",
     "Unreadable",
-    "chunk",
+    "chunks",
     "exchanges",
     "folder",
     "listed",
@@ -120,23 +121,35 @@ def new_id(time_ns: int) -> str:
     return f"{began}{rest // 1000:06d}-{secrets.token_hex(6)}"
 
 
+_MARKS = "|^~`#@"
+"""Letters that JSON does not escape, of which most texts lack one."""
+
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def chunk(offset_s: float, text: str) -> str:
-    """The line of a piece of the answer, as it is written: a stream has hundreds."""
-    return f'{{"kind":"chunk","offset_s":{offset_s:.6f},"text":{encode_basestring_ascii(text)}}}'
+def chunks(offsets_s: Sequence[float], texts: Sequence[str]) -> str:
+    """The lines of the pieces of an answer, as they are written: a stream has hundreds. Of what there
+    is more than of the other is left out."""
+    count = min(len(offsets_s), len(texts))
+    together = "".join(texts)
+    between = next((mark for mark in _MARKS if mark not in together), None)
+    if between is None:
+        said = [encode_basestring_ascii(text)[1:-1] for text in texts]
+    else:  # a mark that is no escape stays as it is
+        said = encode_basestring_ascii(between.join(texts))[1:-1].split(between)
+    line = '{"kind":"chunk","offset_s":%.6f,"text":"%s"}'
+    told = chain.from_iterable(zip(offsets_s, said, strict=False))
+    return "\n".join([line] * count) % tuple(told)
 
 
 def write(place: Path, wire_id: str, lines: Iterable[dict[str, Any] | str]) -> int:
     """Write one exchange, whole or not at all; gives the bytes that its file has.
 
     Args:
-        lines: what they say, or a line as it is to be written.
+        lines: what they say, or lines as they are to be written.
     """
-    text = "".join(
-        [f"{each if type(each) is str else _encoded(each)}\n" for each in lines]
-    ).encode()
+    told = [each if type(each) is str else _encoded(each) for each in lines]
+    text = "\n".join([*told, ""]).encode()
     zstd = _zstd()
     packed = gzip.compress(text, _LEVEL, mtime=0) if zstd is None else zstd.compress(text)
     suffix = _SUFFIXES[zstd is not None]
@@ -264,6 +277,9 @@ def read(path: Path) -> Exchange:
             f"{path} has version {head[0].get('version')!r}, and this tollspan reads {VERSION}"
         )
     wire_id = path.name.partition(".")[0]
+    for name in ("trace_id", "span_id"):
+        if not str(head[0].get(name, "")).strip("0"):  # as calls without a trace were written once
+            head[0].pop(name, None)
     return Exchange(
         wire_id,
         head[0],
