@@ -13,8 +13,10 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 os.environ |= {
@@ -102,15 +104,27 @@ def logfire() -> None:
 
 
 def langfuse() -> None:
+    """With a server that takes what it sends: where nobody answers, each flush tries for seconds."""
     import langfuse as package
 
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Taking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     package.Langfuse(
         public_key="pk",
         secret_key="sk",
-        base_url="http://127.0.0.1:9",
+        base_url=f"http://127.0.0.1:{server.server_port}",
         tracer_provider=provider,
         tracing_enabled=True,
     )
+
+
+class _Taking(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None: ...
 
 
 def openinference_litellm() -> None:

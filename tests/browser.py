@@ -60,9 +60,10 @@ def chromium() -> Iterator[Browser]:
 
 
 def expect(locator: Locator) -> Any:
-    """Assertions that wait until they hold, five seconds at most."""
+    """Assertions that wait until they hold, half a minute at most: the machine may be busy."""
     from playwright.sync_api import expect as expected
 
+    expected.set_options(timeout=30_000)
     return expected(locator)
 
 

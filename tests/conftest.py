@@ -12,6 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 os.environ.setdefault("TOLLSPAN_RAISE", "1")
+# Each client of an SDK would read all certificates of the system, a fortieth of a second, and
+# thousands are made. This one's key was never kept: whoever asks over TLS names whom it trusts.
+os.environ["SSL_CERT_FILE"] = os.path.join(os.path.dirname(__file__), "nobodys_certificate.pem")
+os.environ.pop("SSL_CERT_DIR", None)
+# Else LiteLLM looks for prices on the network, three times, whenever it is imported.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from tollspan import config
 

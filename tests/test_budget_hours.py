@@ -9,6 +9,7 @@ from typing import Any
 
 import board_data
 import pytest
+from counted import counted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,11 +29,6 @@ BUDGETS: list[dict[str, Any]] = [
         "period": "month",
     },
 ]
-STARTS = {
-    "day": NOW.replace(hour=0, minute=0, second=0),
-    "week": (NOW - timedelta(days=NOW.weekday())).replace(hour=0, minute=0, second=0),
-    "month": NOW.replace(day=1, hour=0, minute=0, second=0),
-}
 
 Calls = dict[int, dict[str, Any]]
 
@@ -40,7 +36,8 @@ Calls = dict[int, dict[str, Any]]
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     made = Ledger(tmp_path_factory.mktemp("ledger"))
-    yield made
+    with counted("budget_hours"):
+        yield made
     made.close()
 
 
@@ -80,10 +77,16 @@ def aged(ledger: Ledger) -> None:
 
 
 def spent(calls: Calls, budgets: list[dict[str, Any]]) -> dict[str, tuple[Decimal, int]]:
-    """Spend and calls of each budget, counted in Python."""
+    """Spend and calls of each budget, counted in Python; today is another day soon after midnight."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = {
+        "day": today,
+        "week": today - timedelta(days=today.weekday()),
+        "month": today.replace(day=1),
+    }
 
     def counts(one: dict[str, Any], budget: dict[str, Any]) -> bool:
-        start = STARTS[budget.get("period", "month")]
+        start = starts[budget.get("period", "month")]
         return (
             datetime.fromisoformat(one["time"]).replace(tzinfo=UTC) >= start
             and one["data_mode"] in ("real", "")
@@ -181,7 +184,7 @@ def test_the_boards_say_the_same_over_any_range(ledger: Ledger, counted: bool, h
         aged(ledger)
         ledger.count_again()
     truth = spent(calls, BUDGETS)
-    end = int(NOW.timestamp()) + 1
+    end = int(datetime.now(UTC).timestamp()) + 1
 
     def asked(title: str) -> list[dict[str, Any]]:
         sql = board_data.statement("budgets", title)

@@ -18,10 +18,6 @@ from grafana.budget_sql import COLUMNS
 from tollspan.local.budgets import FILTERS
 from tollspan.local.ledger import Ledger
 
-END = datetime.now(UTC).replace(microsecond=0)
-BEGIN = END.replace(hour=0, minute=0, second=0)
-"""Of today, so that every period holds all calls."""
-
 BUDGETS: list[dict[str, Any]] = [
     {"name": "everything", "limit_usd": "1"},
     {"name": "a tenant", "filters": {"tenant": "acme"}, "limit_usd": "0.5", "period": "week"},
@@ -40,12 +36,14 @@ BUDGETS: list[dict[str, Any]] = [
 ]
 
 
-def made() -> list[Call]:
-    """A hundred calls of today; tests, replays and calls without a price among them."""
+def made(end: datetime) -> list[Call]:
+    """A hundred calls of the day until `end`, so that every period holds all of them; tests, replays
+    and calls without a price among them."""
+    begin = end.replace(hour=0, minute=0, second=0)
     rand = random.Random(3)
     calls = []
     for n in range(100):
-        at = BEGIN + (END - BEGIN) * rand.random()
+        at = begin + (end - begin) * rand.random()
         call = page_data.call(
             n,
             at,
@@ -59,7 +57,8 @@ def made() -> list[Call]:
     return calls
 
 
-CALLS = made()
+CALLS = made(datetime(2026, 7, 1, 12, tzinfo=UTC))
+"""What they cost does not hang on the day."""
 
 
 def truth(budget: dict[str, Any]) -> Decimal:
@@ -89,9 +88,9 @@ TRUTH = {each["name"]: truth(each) for each in ENABLED}
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+def ledger(today: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     opened = Ledger(tmp_path_factory.mktemp("budgets"))
-    board_data.fill(opened, DataSet("today", END, CALLS))
+    board_data.fill(opened, today)
     opened.insert("budgets", BUDGETS)
     yield opened
     opened.close()
@@ -99,8 +98,10 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def today() -> DataSet:
-    """A second after the last call, so that a budget of today still counts it."""
-    return DataSet("today", END + timedelta(seconds=1), CALLS)
+    """Today is when the tests run. It ends a second after the last call, so that a budget of today
+    still counts it."""
+    end = datetime.now(UTC).replace(microsecond=0)
+    return DataSet("today", end + timedelta(seconds=1), made(end))
 
 
 def rows(ledger: Ledger, title: str, today: DataSet) -> dict[str, dict[str, Any]]:

@@ -89,7 +89,7 @@ def stored(ledger: Ledger, table: str, order: str) -> list[dict[str, Any]]:
 
 @given(some_spans())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_blocks_and_rows_are_the_same(ledger: Ledger, made: list[Span]) -> None:
     calls = [call_of(each, "restated" if each.parent_id else "owner") for each in made]

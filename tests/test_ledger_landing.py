@@ -229,7 +229,7 @@ def test_an_end_before_the_start_is_not_known_and_the_kind_and_status_are_ours(
     assert (two.kind, two.status) == ("unspecified", "unset")
 
 
-copies = st.lists(st.sampled_from([0, 1, 2, 3]), min_size=1, max_size=8)
+copies = st.lists(st.sampled_from([0, 1, 2, 3]), min_size=1, max_size=5)
 
 
 @given(copies, copies)

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from counted import counted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,8 @@ START = datetime(2026, 5, 31, 23, 58, 30, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     made = Ledger(tmp_path_factory.mktemp("ledger"))
-    yield made
+    with counted(*VIEWS):
+        yield made
     made.close()
 
 

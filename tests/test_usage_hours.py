@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from counted import counted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tollspan import config
-from tollspan.local import usage_facts
+from tollspan.local import rollups, usage_facts
 from tollspan.local.ledger import Ledger, LedgerError
 from tollspan.local.usage_facts import TABLES
 from tollspan.local.usage_stats import stats
@@ -24,7 +25,8 @@ Asked = list[tuple[str, str]]
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     made = Ledger(tmp_path_factory.mktemp("ledger"))
-    yield made
+    with counted(*rollups.OF_USAGE):
+        yield made
     made.close()
 
 

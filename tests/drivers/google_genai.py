@@ -12,7 +12,11 @@ from google import genai
 from google.genai import types
 
 from drivers import ANSWER, KEY, QUESTION, Answer, Driver, Way, sse
+from drivers.made_once import made_once
 from tollspan import semconv
+
+if find_spec("google.genai._gaos") is not None:
+    made_once("google.genai._gaos.utils.serializers")
 
 MODEL = "gemini-2.5-flash"
 

@@ -13,7 +13,10 @@ except ImportError:
     from mistralai.utils import eventstreaming
 
 from drivers import ANSWER, KEY, QUESTION, Driver, Way, sse, sse_named
+from drivers.made_once import made_once
 from tollspan import semconv
+
+made_once(eventstreaming.__name__.replace("eventstreaming", "serializers"))
 
 MODEL = "mistral-small-latest"
 MESSAGES = [{"role": "user", "content": QUESTION}]
