@@ -13,11 +13,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from tollspan import attribution
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
 from ._attempts import open_call
 from ._flight import Flight
+from ._onward import Onward
 from ._repeats import may_leave, note_answer, note_failure
 
 __all__ = ["patches"]
@@ -30,19 +32,33 @@ def patches(module: ModuleType) -> Iterator[tuple[type, str, Callable[..., Any]]
 
 def _request(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
     call = open_call()
-    if call is None:
+    if call is None and not attribution.is_known():
         return wrapped(*args, **kwargs)
     watched = kwargs
     with quietly:
-        watched = _watched(call, session, kwargs)
+        ours = _onward if call is None else _watched(call)
+        watched = _with(ours, session, kwargs)
     return wrapped(*args, **watched)
 
 
-def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+Middleware = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+
+def _with(ours: Middleware, session: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """`kwargs` of a request with our middleware behind those of the request or the session."""
     chosen = kwargs.get("middlewares")
     if chosen is None:
         chosen = session._middlewares or ()
+    return {**kwargs, "middlewares": (*chosen, ours)}
+
+
+async def _onward(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    with Onward(lambda: (request.headers, request.url.host or "", False)):
+        return await handler(request)
+
+
+def _watched(call: OpenCall) -> Middleware:
+    """Notes each request of `call` on the wire."""
 
     async def attempt(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         may_leave(call)
@@ -64,7 +80,7 @@ def _watched(call: OpenCall, session: Any, kwargs: Mapping[str, Any]) -> dict[st
             note_answer(call, response, response.status)
         return response
 
-    return {**kwargs, "middlewares": (*chosen, attempt)}
+    return attempt
 
 
 def _answered(flight: Flight, response: Any) -> None:

@@ -2,7 +2,7 @@
 
 Each is patched when the application imports it, above its transport: custom transports, mounted
 proxies, mock transports and user-made clients are all seen. Outside an open call a patched method
-reads one context variable and goes on.
+reads two context variables and goes on; where attribution is known, it sends that along (`_onward`).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def install() -> None:
 def uninstall() -> None:
     """Put the original methods back, the identical objects.
 
-    Where somebody else has wrapped ours since, ours stays inside. It does nothing without a call,
-    nor inside another of ours.
+    Where somebody else has wrapped ours since, ours stays inside. It does nothing without a call or
+    a block of attribution, nor inside another of ours.
     """
     global _installed
     _installed = False

@@ -15,12 +15,13 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
-from tollspan import calls
+from tollspan import attribution, calls
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
 from ._attempts import end, open_call
 from ._flight import Flight
+from ._onward import Onward
 from ._repeats import may_leave, note_answer, note_failure
 
 __all__ = ["patches"]
@@ -38,7 +39,10 @@ def patches(module: ModuleType) -> Iterator[tuple[type, str, Callable[..., Any]]
 def _send(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     call = open_call()
     if call is None:
-        return wrapped(*args, **kwargs)
+        if not attribution.is_known():
+            return wrapped(*args, **kwargs)
+        with _onward(client, "handle_request", *args, **kwargs):
+            return wrapped(*args, **kwargs)
     if calls.retry is not None:
         may_leave(call)
     flight = Flight(call)
@@ -63,8 +67,21 @@ def _send(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> A
 def _send_async(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     call = open_call()
     if call is None:
-        return wrapped(*args, **kwargs)
+        if not attribution.is_known():
+            return wrapped(*args, **kwargs)
+        return _sent_onward(wrapped, client, args, kwargs)
     return _sent(call, wrapped, client, args, kwargs)
+
+
+async def _sent_onward(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
+    with _onward(client, "handle_async_request", *args, **kwargs):
+        return await wrapped(*args, **kwargs)
+
+
+def _onward(client: Any, sends: str, request: Any, *_: Any, **__: Any) -> Onward:
+    return Onward(
+        lambda: (request.headers, request.url.host, _is_below(client, sends, request.url))
+    )
 
 
 async def _sent(
@@ -98,8 +115,12 @@ def _depart(flight: Flight, client: Any, sends: str, request: Any, *_: Any, **__
         request.method,
         url.host,
         url.port or _DEFAULT_PORTS.get(url.scheme),
-        below=_OTEL in sys.modules and _is_instrumented(client._transport_for_url(url), sends, url),
+        below=_is_below(client, sends, url),
     )
+
+
+def _is_below(client: Any, sends: str, url: Any) -> bool:
+    return _OTEL in sys.modules and _is_instrumented(client._transport_for_url(url), sends, url)
 
 
 def _is_instrumented(transport: Any, method: str, url: Any, depth: int = 2) -> bool:

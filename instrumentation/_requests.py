@@ -12,11 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tollspan import attribution
 from tollspan.calls import OpenCall
 from tollspan.guard import quietly
 
 from ._attempts import open_call
 from ._flight import Flight
+from ._onward import Onward
 from ._repeats import may_leave, note_answer, note_failure
 
 if TYPE_CHECKING:
@@ -42,8 +44,19 @@ def _get_adapter(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: A
     adapter = wrapped(*args, **kwargs)
     call = open_call()
     if call is None:
-        return adapter
+        return _Onward(adapter) if attribution.is_known() else adapter
     return _Watched(adapter, call)
+
+
+class _Onward(_Proxy):
+    """An adapter for the length of one request outside of calls, which takes attribution along."""
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        def known() -> tuple[Any, str, bool]:
+            return request.headers, urlsplit(request.url).hostname or "", False
+
+        with Onward(known):
+            return self.__wrapped__.send(request, *args, **kwargs)
 
 
 class _Watched(_Proxy):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
 from tollspan import config, wirefile
+from tollspan.instrumentation import PROVIDERS
 from tollspan.processors import pricefile
 
 from . import exporters
-from .layers import METHODS
 
 __all__ = ["BAD", "OK", "WARN", "Check", "of_environment", "sampler", "versions"]
 
@@ -22,10 +23,14 @@ OK, WARN, BAD = "ok", "warn", "bad"
 
 _PROBE_S = 2.0
 
+_SDKS = {
+    name: [each.partition(">=")[0].strip() for each in sdk.requires]
+    for name, sdk in PROVIDERS.items()
+}
+"""SDK to the packages that it is installed by."""
+
 _PACKAGES = (
-    "openai",
-    "anthropic",
-    "litellm",
+    *(package for packages in _SDKS.values() for package in packages),
     "httpx",
     "httpx2",
     "genai-prices",
@@ -118,11 +123,19 @@ def captures() -> Iterator[Check]:
 def sdks() -> Iterator[Check]:
     """Which provider SDKs are here to be patched."""
     installed = versions()
-    found = [f"{name} {installed[name]}" for name in METHODS if name in installed]
+    found = []
+    for name, packages in _SDKS.items():
+        here = [f"{each} {installed[each]}" for each in packages if each in installed]
+        if not here:
+            continue
+        if (why := PROVIDERS[name].missing()) is not None:
+            yield Check("sdks", WARN, f"{why}: its calls are not seen")
+        else:
+            found += here
     if found:
         yield Check("sdks", OK, f"will be patched when imported: {', '.join(found)}")
     else:
-        yield Check("sdks", WARN, f"none of {', '.join(METHODS)} is installed: nothing to patch")
+        yield Check("sdks", WARN, f"none of {', '.join(PROVIDERS)} is installed: nothing to patch")
     ours = {each.name for each in entry_points(group="opentelemetry_post_instrument")}
     if "tollspan" not in ours:
         yield Check(
@@ -132,6 +145,10 @@ def sdks() -> Iterator[Check]:
         )
 
 
+_CALLED_ELSEWHERE = {"google_generativeai": "google_genai"}
+"""What OpenLLMetry calls an instrumentation of an SDK of ours."""
+
+
 def doubles(environ: Mapping[str, str]) -> Iterator[Check]:
     """Other instrumentations of the same SDKs that `opentelemetry-instrument` would load."""
     disabled = {
@@ -139,8 +156,9 @@ def doubles(environ: Mapping[str, str]) -> Iterator[Check]:
     }
     clean = True
     for each in entry_points(group="opentelemetry_instrumentor"):
-        sdk = each.name.removesuffix("_v2")
-        if sdk not in METHODS or each.module.startswith("tollspan"):
+        sdk = each.name.removesuffix("_v2").replace("-", "_")
+        sdk = _CALLED_ELSEWHERE.get(sdk, sdk)
+        if sdk not in PROVIDERS or each.module.startswith("tollspan"):
             continue
         if each.name in disabled or "*" in disabled:
             continue
@@ -173,6 +191,9 @@ def native_anthropic(environ: Mapping[str, str]) -> bool:
 
 def sampler(name: str, argument: str | None = None) -> Check:
     """Whether the sampler `name` (variable's value or SDK description) drops spans."""
+    if (root := re.match(r"ParentBased\{root:(.+?),\w+:", name)) is not None:
+        # Its description names each of its samplers, one for callers that are not sampled.
+        name = f"ParentBased {root[1]}"
     spelled = name.lower()
     if config.settings().every_call and ("ratio" in spelled or "off" in spelled):
         return Check("sampler", OK, f"{name}: TOLLSPAN_EVERY_CALL tells every call all the same")
@@ -202,7 +223,7 @@ def collectors(environ: Mapping[str, str]) -> Iterator[Check]:
         if not name.startswith("otlp"):
             yield Check("exporter", OK, f"{name}, as OTEL_TRACES_EXPORTER says")
             continue
-        where = exporters.endpoint("traces", environ)
+        where = exporters.endpoint("traces", environ, name)
         if not exporters.reachable(where, _PROBE_S):
             yield Check(
                 "exporter",
@@ -244,7 +265,9 @@ def _refusal(name: str) -> str:
     logger.addHandler(last)
     logger.propagate = False
     try:
-        exporter = exporters.load("opentelemetry_traces_exporter", name)(timeout=_PROBE_S)
+        exporter = exporters.load("opentelemetry_traces_exporter", name)(
+            timeout=_PROBE_S, **exporters.place(name)
+        )
         if exporter.export([]) is SpanExportResult.SUCCESS:
             return ""
         return last.said or "the export failed"

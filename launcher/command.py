@@ -16,6 +16,7 @@ from .api import add_options as add_api_options
 from .budgets import add_options as add_budgets_options
 from .calls import add_options as add_calls_options
 from .health import add_options as add_health_options
+from .manual import explain
 from .points import add_options as add_points_options
 from .reconcile import add_options as add_reconcile_options
 from .reprice import add_options as add_reprice_options
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "tollspan":
             raise
-        extra = options.extra or "all"
+        extra = options.extra or "local"  # which has everything that commands need
         return _refuse(
             f"`tollspan {options.command}` needs the module {error.name!r}: "
             f"pip install 'tollspan[{extra}]'"
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tollspan",
         description="What LLM calls cost, who caused them, and which way they went.",
+        epilog="`tollspan COMMAND --help` has examples. Start with `tollspan demo`, or with "
+        "`tollspan up` and `tollspan run -- python app.py`.",
     )
     parser.add_argument("--version", action="version", version=f"tollspan {__version__}")
     parser.set_defaults(extra="")
@@ -177,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what is patched, exported, doubled, lost")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(act=_doctor)
+    explain(commands.choices, {each.dest: each.help or "" for each in commands._choices_actions})
     return parser
 
 

@@ -39,7 +39,7 @@ class Delivery:
     waiting: Callable[[], int] = lambda: 0
     """How many are queued now."""
     alive: Callable[[], bool] = lambda: True
-    """Whether the exporting thread runs in this process."""
+    """Whether the exporting thread runs in this process, or has done all it had to."""
 
 
 deliveries: list[Delivery] = []
@@ -112,7 +112,7 @@ def _count_drops(queue: Any, delivery: Delivery) -> None:
 
     _override(queue, "emit", counted)
     delivery.waiting = lambda: len(waiting)
-    delivery.alive = lambda: queue._worker_thread.is_alive()
+    delivery.alive = lambda: queue._shutdown or queue._worker_thread.is_alive()
 
 
 def _override(target: Any, name: str, replacement: Callable[..., Any]) -> None:

@@ -9,15 +9,13 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tollspan import calls, ended
 from tollspan.config import environment, settings
@@ -28,7 +26,20 @@ from . import background
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
 
-__all__ = ["Batched", "OnFirstUse", "endpoint", "names", "protocol"]
+    from .first_use import OnFirstUse
+
+__all__ = [
+    "Batched",
+    "address",
+    "endpoint",
+    "is_otlp",
+    "load",
+    "may_listen",
+    "names",
+    "place",
+    "protocol",
+    "reachable",
+]
 
 _logger = logging.getLogger("tollspan")
 
@@ -39,6 +50,9 @@ EXIT_MS = 5000
 
 DELAY_MS = 1000
 """How long spans wait for company before they go out."""
+
+MOST_WAITING = 16_384
+"""Spans that wait for a collector; about 50 MB of them, where it is gone for good."""
 
 _CONNECT_S = 0.5
 
@@ -88,12 +102,19 @@ def _port_of_stack(protocol: str) -> int:
     return port or (4317 if protocol == "grpc" else 4318)  # 0 is a free one, which nobody knows
 
 
-def endpoint(signal: str = "traces", environ: Mapping[str, str] | None = None) -> str:
-    """Where OTLP goes, as the exporter will see it: a base URL, no signal path, no credentials."""
+def endpoint(
+    signal: str = "traces", environ: Mapping[str, str] | None = None, name: str = ""
+) -> str:
+    """Where OTLP goes, as the exporter will see it: a base URL, no signal path, no credentials.
+
+    Args:
+        name: of the exporter, where it is known: `otlp_proto_grpc` speaks gRPC whatever is set.
+    """
     environ = environment() if environ is None else environ
     asked = _endpoint_asked(signal, environ)
     if not asked:
-        return f"http://localhost:{_port_of_stack(protocol(signal, environ))}"
+        spoken = {each: words for words, each in _BY_PROTOCOL.items()}.get(name)
+        return f"http://localhost:{_port_of_stack(spoken or protocol(signal, environ))}"
     scheme, _, rest = asked.rpartition("://")
     host = rest.split("/", 1)[0].rpartition("@")[2]
     return f"{scheme or 'http'}://{host}"
@@ -123,6 +144,17 @@ def reachable(url: str, timeout_s: float = _CONNECT_S) -> bool:
     return True
 
 
+def may_listen(url: str, timeout_s: float = _CONNECT_S) -> bool:
+    """Whether something accepts connections there; true where that cannot be told: with a proxy in
+    between, which would, and for addresses that only gRPC reads (`dns:///c:4317`)."""
+    environ = environment()
+    proxied = any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES)
+    return proxied or address(url) is None or reachable(url, timeout_s)
+
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
+
+
 def names(signal: str, default: str, environ: Mapping[str, str] | None = None) -> list[str]:
     """Entry point names of the exporters that `OTEL_<SIGNAL>_EXPORTER` asks for; `none` is none."""
     environ = environment() if environ is None else environ
@@ -146,6 +178,29 @@ def load(group: str, name: str) -> Any:
     raise LookupError(f"no exporter {name!r} is installed (entry points of {group})")
 
 
+def is_otlp(name: str) -> bool:
+    """Whether the exporter `name` is one whose endpoint we know."""
+    return name in _BY_PROTOCOL.values()
+
+
+def place(name: str) -> dict[str, Any]:
+    """What the span exporter `name` does not read from the environment itself: the port of our
+    stack, and the token that it asks for."""
+    environ = environment()
+    if not is_otlp(name) or _endpoint_asked("traces", environ):
+        return {}
+    found: dict[str, Any] = {
+        "endpoint": endpoint(name=name) + ("/v1/traces" if name.endswith("http") else "")
+    }
+    token = settings().token
+    if token and not any(environ.get(each) for each in _HEADERS):
+        found["headers"] = {"authorization": f"Bearer {token}"}
+    return found
+
+
+_HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+
+
 def meter_provider(asked: Sequence[str]) -> MeterProvider:
     """A meter provider that exports to `asked`, at the intervals of the environment.
 
@@ -163,88 +218,16 @@ def meter_provider(asked: Sequence[str]) -> MeterProvider:
     return MeterProvider(readers, shutdown_on_exit=False)
 
 
-class OnFirstUse(SpanExporter):
-    """An exporter that is imported and made when its first batch goes out, in that thread.
-
-    Importing the OTLP exporter costs about 80 ms, which an application's start should not pay. One
-    is made per process: connections do not survive a fork.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.endpoint = endpoint() if name in _BY_PROTOCOL.values() else ""
-        self.closing = False
-        self._real: SpanExporter | None = None
-        self._pid = 0
-        self._complained = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self.closing and self.endpoint and not reachable(self.endpoint):
-            # At exit the exporter's own retries would hold the process for seconds, for nothing.
-            return self._failed(SpanExportResult.FAILURE)
-        real = self._made()
-        if real is None:
-            return SpanExportResult.FAILURE
-        return self._failed(real.export(spans))
-
-    def prepare(self) -> None:
-        """Import it ahead of its first use."""
-        with suppress(LookupError):  # said when it is used
-            load("opentelemetry_traces_exporter", self.name)
-
-    def ready(self) -> None:
-        """Be made, while threads can still be started: importing the SDK's logs starts some."""
-        with quietly:
-            self._made()
-
-    def _made(self) -> SpanExporter | None:
-        if self._pid != os.getpid():
-            # Who comes while another thread makes it waits: without it a batch would be lost.
-            with background.importing, quietly:
-                if self._pid != os.getpid():
-                    self._real = self._of_this_process()
-                    self._pid = os.getpid()
-        return self._real
-
-    def _of_this_process(self) -> SpanExporter | None:
-        try:
-            made: SpanExporter = load("opentelemetry_traces_exporter", self.name)(**self._where())
-        except LookupError as error:
-            _logger.warning("spans go nowhere: %s", error)
-            return None
-        return made
-
-    def _where(self) -> dict[str, str]:
-        """What the exporter does not read from the environment itself: the port of our stack."""
-        if not self.endpoint or _endpoint_asked("traces", environment()):
-            return {}
-        return {"endpoint": self.endpoint + ("/v1/traces" if self.name.endswith("http") else "")}
-
-    def _failed(self, result: SpanExportResult) -> SpanExportResult:
-        if result is not SpanExportResult.SUCCESS and not self._complained:
-            self._complained = True
-            _logger.warning(
-                "spans do not arrive%s: start `tollspan up`, or set OTEL_EXPORTER_OTLP_ENDPOINT; "
-                "your calls are unaffected",
-                f" at {self.endpoint}" if self.endpoint else "",
-            )
-        return result
-
-    def shutdown(self) -> None:
-        if self._real is not None and self._pid == os.getpid():
-            self._real.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
-
-
 class Batched(BatchSpanProcessor):
     """The SDK's batch processor, which at exit waits five seconds at most instead of thirty."""
 
     def __init__(self, exporter: OnFirstUse) -> None:
         # A second instead of the SDK's five: a worker that is killed loses less, a page is livelier.
-        delay = None if "OTEL_BSP_SCHEDULE_DELAY" in environment() else DELAY_MS
-        super().__init__(exporter, schedule_delay_millis=delay)
+        # Eight times the SDK's queue: a thousand calls that end within a second are 3,000 spans.
+        asked = environment()
+        delay = None if "OTEL_BSP_SCHEDULE_DELAY" in asked else DELAY_MS
+        queue = None if "OTEL_BSP_MAX_QUEUE_SIZE" in asked else MOST_WAITING
+        super().__init__(exporter, schedule_delay_millis=delay, max_queue_size=queue)
         self._lazy = exporter
         self._spans_came = False
         with quietly:

@@ -17,7 +17,7 @@ from tollspan.config import settings
 from tollspan.guard import quietly
 from tollspan.limits import meters
 
-from . import background, deliveries, exporters, first_sdk, standin
+from . import background, deliveries, exporters, first_sdk, first_use, standin
 
 if TYPE_CHECKING:
     from .metrics import Counting
@@ -94,6 +94,9 @@ def _prepare() -> None:
     _prepared = True
     # Registered before our provider registers its shutdown, so it runs after it and sees its end.
     atexit.register(_last_word)
+    from . import leaving  # which knows us
+
+    leaving.watch()
     background.before_threads_end(_catch_up)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_unlock)
@@ -161,7 +164,7 @@ def _last_word() -> None:
 def _stand_in(asked: list[str]) -> standin.StandIn:
     provider = standin.StandIn(before_use=_complete)
     for name in asked:
-        exporter = exporters.OnFirstUse(name)
+        exporter = first_use.OnFirstUse(name)
         background.in_background(exporter.prepare)
         provider.add_span_processor(exporters.Batched(exporter))
     return provider

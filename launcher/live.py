@@ -10,6 +10,8 @@ from typing import Any
 from opentelemetry import trace
 
 from tollspan import config, guard
+from tollspan.instrumentation import PROVIDERS
+from tollspan.instrumentation._sdks import Sdk
 from tollspan.processors import prices
 
 from . import checkup, deliveries, exporters, installation
@@ -59,32 +61,45 @@ def numbers() -> dict[str, Any]:
 def _patches() -> Iterator[Check]:
     if installation.current is None:
         yield Check("patches", BAD, "tollspan.instrument() has not run in this process")
-    for sdk, methods in METHODS.items():
-        tools: dict[str, list[str]] = {}
-        imported = False
-        for target in methods:
-            function = loaded(target)
-            if function is None:
-                continue
-            imported = True
-            for module in layers(function, sdk):
-                tools.setdefault(tool(module), []).append(target.partition(":")[2])
-        if not imported:
+    for name, sdk in PROVIDERS.items():
+        if sdk.package in sys.modules or not sys.modules.keys().isdisjoint(sdk.also):
+            yield from _patched(name, sdk)
+
+
+_NAMED = 4
+"""Methods of an SDK that are listed; some have dozens."""
+
+
+def _patched(sdk: str, known: Sdk) -> Iterator[Check]:
+    """Who has wrapped the methods of an SDK that is imported: ours, and those that others like."""
+    ours = [f"{each.module}:{each.name}" for each in known.provider().patches]
+    tools: dict[str, set[str]] = {}
+    imported = False
+    for target in (*METHODS.get(sdk, ()), *ours):
+        function = loaded(target)
+        if function is None:
             continue
-        others = sorted(set(tools) - {"tollspan"})
-        if "tollspan" not in tools:
-            yield Check(sdk, BAD, "imported, but not patched by tollspan")
-        elif others:
-            yield Check(
-                sdk,
-                WARN,
-                f"patched by tollspan and also by {', '.join(others)}: two spans of every call.\n"
-                "tollspan counts the money once; whoever sums tokens over all spans does not",
-            )
-        else:
-            yield Check(
-                sdk, OK, f"patched by tollspan: {', '.join(sorted(set(tools['tollspan'])))}"
-            )
+        imported = True
+        for module in layers(function, known.package.partition(".")[0]):
+            tools.setdefault(tool(module), set()).add(target.partition(":")[2])
+    if not imported:
+        return
+    others = sorted(set(tools) - {"tollspan"})
+    if "tollspan" not in tools:
+        why = known.missing()
+        yield Check(sdk, BAD, f"imported, but not patched by tollspan{f': {why}' if why else ''}")
+        return
+    if others:
+        yield Check(
+            sdk,
+            WARN,
+            f"patched by tollspan and also by {', '.join(others)}: two spans of every call.\n"
+            "tollspan counts the money once; whoever sums tokens over all spans does not",
+        )
+        return
+    names = sorted(tools["tollspan"])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    yield Check(sdk, OK, f"patched by tollspan: {', '.join(names[:_NAMED])}{more}")
 
 
 def _provider() -> Iterator[Check]:

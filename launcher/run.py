@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from opentelemetry.instrumentation import auto_instrumentation
 
@@ -32,11 +33,14 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if not any(child.get(name) for name in _ENDPOINTS):
         child["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{settings().http_port}"
         child.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        if token := settings().token:
+            child.setdefault("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer%20{quote(token)}")
     child.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", exporters.protocol("traces", child))
     child.setdefault("OTEL_TRACES_EXPORTER", "otlp")
     child.setdefault("OTEL_METRICS_EXPORTER", "none")
     child.setdefault("OTEL_LOGS_EXPORTER", "none")
     child.setdefault("OTEL_BSP_SCHEDULE_DELAY", str(exporters.DELAY_MS))
+    child.setdefault("OTEL_BSP_MAX_QUEUE_SIZE", str(exporters.MOST_WAITING))
     patching = str(Path(auto_instrumentation.__file__).parent)
     path = [part for part in child.get("PYTHONPATH", "").split(os.pathsep) if part]
     # opentelemetry-instrument adds the working directory too; applications rely on it.

@@ -10,12 +10,15 @@ The one module of the launcher that touches internals of the OpenTelemetry API
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from random import Random
 from typing import Any
 from weakref import WeakSet
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from tollspan.guard import quietly
 
@@ -37,6 +40,22 @@ class _Redirected(trace.Tracer):
         return self.real.start_as_current_span(*args, **kwargs)
 
 
+_own = Random()
+if hasattr(os, "register_at_fork"):  # a child does not repeat its parent's ids
+    os.register_at_fork(after_in_child=_own.seed)
+
+
+class _Ids(RandomIdGenerator):
+    """Ids that the SDK would draw from the global `random`. A program that seeds that would get the
+    ids of its last run, and other numbers than without us."""
+
+    def generate_span_id(self) -> int:
+        return _own.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return _own.getrandbits(128) or 1
+
+
 class StandIn(TracerProvider):
     """An SDK provider with the environment's settings that can be replaced.
 
@@ -44,7 +63,7 @@ class StandIn(TracerProvider):
     """
 
     def __init__(self, before_use: Callable[[], None]) -> None:
-        super().__init__()
+        super().__init__(id_generator=_Ids())
         self._before_use = before_use
         self._handed_out: WeakSet[_Redirected] = WeakSet()
         self._successor: trace.TracerProvider | None = None

@@ -13,6 +13,7 @@ from types import FrameType
 from tollspan import config
 from tollspan.limits.backends_file import BackendFileError
 from tollspan.processors.pricefile import PriceFileError, load
+from tollspan.settings import Settings
 
 from .refused import Refused
 
@@ -119,6 +120,9 @@ def _greeting(
     urls: dict[str, str], data_dir: Path, with_token: bool, clickhouse: str = ""
 ) -> list[str]:
     asked = "/?token=…  (the value of TOLLSPAN_TOKEN)" if with_token else ""
+    port = urls["http"].rpartition(":")[2]
+    named = "" if int(port) == Settings().http_port else f"TOLLSPAN_HTTP_PORT={port} "
+    bearer = '  export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$TOLLSPAN_TOKEN"'
     return [
         f"tollspan is up: {urls['page']}{asked}",
         f"  OTLP/gRPC  {urls['grpc']}",
@@ -127,8 +131,11 @@ def _greeting(
         f"  data       {data_dir}",
         "",
         "Send it the calls of your program:",
-        f"  export OTEL_EXPORTER_OTLP_ENDPOINT={urls['grpc']}",
-        "  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        f"  {named}tollspan run -- python app.py",
+        "or of one with OpenTelemetry of its own:",
+        f"  export OTEL_EXPORTER_OTLP_ENDPOINT={urls['http']}",
+        "  export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        *([bearer] if with_token else []),
         "  opentelemetry-instrument python app.py",
         "",
         "Ctrl-C stops it; the data stays.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 from tollspan import __version__, config
 from tollspan.config import environment
-from tollspan.launcher.command import main
+from tollspan.launcher.command import _parser, main
+from tollspan.launcher.manual import EXAMPLES
 from tollspan.launcher.run import child_environment
 
 TOLLSPAN = [sys.executable, "-m", "tollspan.launcher.command"]
@@ -50,6 +52,27 @@ def test_what_is_no_command_is_exit_2(
 
     assert left.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_command_says_what_it_is_for_and_shows_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (commands,) = (each for each in _parser()._actions if isinstance(each.choices, dict))
+    assert isinstance(commands.choices, dict)
+    for name, command in commands.choices.items():
+        assert command.description, name
+        assert "examples:" in command.format_help() or command.epilog, name
+    assert set(EXAMPLES) <= set(commands.choices)
+    assert max(map(len, commands.choices["stage"].format_help().splitlines())) <= 100
+
+
+@pytest.mark.parametrize("typed", [typed for each in EXAMPLES.values() for typed, _ in each])
+def test_every_example_is_a_command_that_can_be_typed(typed: str) -> None:
+    words = shlex.split(typed)
+    while "=" in words[0]:
+        words.pop(0)
+    assert words[0] == "tollspan"
+    _parser().parse_args(words[1:])
 
 
 def test_prices_shows_every_rate_its_tiers_and_its_source(
@@ -89,6 +112,13 @@ def test_prices_names_what_is_near_an_unknown_model(capsys: pytest.CaptureFixtur
     assert main(["prices", "gpt-4o-mnii"]) == 1
 
     assert "near: gpt-4o-mini" in refusal(capsys)
+
+
+def test_prices_of_a_provider_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prices", "claude-sonnet-4-5", "--provider", "bedrok"]) == 1
+
+    assert "no provider 'bedrok' is in the book, which has " in (said := refusal(capsys))
+    assert ", aws, azure, " in said
 
 
 def test_prices_of_a_model_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,6 +236,16 @@ def test_run_points_at_the_local_stack_by_default() -> None:
     assert child["OTEL_TRACES_EXPORTER"] == "otlp"
     assert child["OTEL_METRICS_EXPORTER"] == "none"
     assert child["PYTHONPATH"].split(":")[0].endswith("auto_instrumentation")
+
+
+def test_run_shows_the_local_stack_the_token_that_it_asks_for() -> None:
+    config.reload({"TOLLSPAN_TOKEN": "a b"})
+
+    assert child_environment({})["OTEL_EXPORTER_OTLP_HEADERS"] == "authorization=Bearer%20a%20b"
+    elsewhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example"}
+    assert "OTEL_EXPORTER_OTLP_HEADERS" not in child_environment(elsewhere)
+    own = {"OTEL_EXPORTER_OTLP_HEADERS": "x=y"}
+    assert child_environment(own)["OTEL_EXPORTER_OTLP_HEADERS"] == "x=y"
 
 
 def test_run_lets_variables_that_are_set_win() -> None:

@@ -17,13 +17,19 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
 from otlp import Receiver
 
 import tollspan
 from tollspan import config, guard
 from tollspan.chaos import Chaos
 from tollspan.config import environment
+from tollspan.instrumentation import PROVIDERS
 from tollspan.launcher import checkup, doctor, layers
 from tollspan.processors import prices
 
@@ -69,7 +75,7 @@ def test_our_patches_are_named(provider: TracerProvider) -> None:
 
     ((state, text),) = found("openai")
     assert state == "ok"
-    assert "SyncAPIClient.request" in text
+    assert "AsyncAPIClient.request" in text  # the first by name: of many the rest is counted
 
 
 def test_a_patch_that_is_gone_is_seen(provider: TracerProvider) -> None:
@@ -131,6 +137,53 @@ def test_the_official_instrumentation_is_recognised_on_the_real_sdk(
 
     assert state == "warn"
     assert "also by OpenTelemetry genai" in text
+
+
+def test_every_sdk_is_known_that_can_be_patched(provider: TracerProvider) -> None:
+    import groq  # noqa: F401
+
+    (text,) = (text for _, text in found("sdks", doctor.examination().checks))
+    for sdk in ("openai ", "groq ", "mistralai ", "google-genai ", "botocore "):
+        assert sdk in text
+
+    tollspan.instrument(tracer_provider=provider, providers=["openai"])
+    assert found("groq") == [("bad", "imported, but not patched by tollspan")]
+    tollspan.instrument(tracer_provider=provider)
+    ((state, text),) = found("groq")
+    assert (state, "SyncAPIClient.request" in text) == ("ok", True)
+
+
+def test_an_sdk_that_is_too_old_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = PROVIDERS["groq"]._replace(requires=("groq >= 9000",))
+    monkeypatch.setattr(checkup, "PROVIDERS", {**PROVIDERS, "groq": old})
+
+    (said,) = (text for state, text in found("sdks", doctor.examination().checks) if state != "ok")
+    assert "is older than 9000, the oldest that is supported: its calls are not seen" in said
+
+
+def test_the_default_sampler_is_no_cause_for_alarm() -> None:
+    tollspan.instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
+
+    assert found("sampler") == [("ok", "ParentBased AlwaysOnSampler: every call is recorded")]
+
+
+@pytest.mark.parametrize(
+    ("root", "state"), [(ALWAYS_OFF, "warn"), (TraceIdRatioBased(0.5), "warn")]
+)
+def test_what_a_parents_sampler_begins_with_decides(root: Sampler, state: str) -> None:
+    assert checkup.sampler(ParentBased(root).get_description()).state == state
+
+
+def test_an_exporter_that_was_shut_down_in_order_is_fine(client: openai.OpenAI) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
+    tollspan.instrument(tracer_provider=provider)
+    ask(client)
+    provider.shutdown()
+
+    ((state, text),) = found("exporter")
+    assert state == "ok"
+    assert "does not run" not in text
 
 
 def test_a_ratio_sampler_is_warned_of(exporter: InMemorySpanExporter) -> None:
@@ -231,6 +284,15 @@ def test_the_environment_names_a_collector_that_takes_spans(
         assert receiver.requests == 1
 
 
+def test_the_local_stack_is_asked_at_its_own_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as receiver:
+        monkeypatch.setenv("TOLLSPAN_HTTP_PORT", receiver.url.rpartition(":")[2])
+        config.reload()
+
+        (state, text), *_ = found("exporter", doctor.examination().checks)
+        assert (state, "takes spans" in text) == ("ok", True)
+
+
 def test_the_environment_names_a_collector_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkup, "_PROBE_S", 0.3)
     with Receiver(hang=True) as receiver:
@@ -247,10 +309,12 @@ def test_other_instrumentations_that_are_installed_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     doubled = found("doubles", doctor.examination().checks)
-    assert any("opentelemetry-instrumentation-genai-openai" in text for _, text in doubled)
+    for package in ("genai-openai", "google-genai"):
+        assert any(f"opentelemetry-instrumentation-{package}" in text for _, text in doubled)
     assert {state for state, _ in doubled} == {"warn"}
 
-    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "openai, anthropic")
+    names = [text.rpartition("=")[2] for _, text in doubled]
+    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", ", ".join(names))
     assert [state for state, _ in found("doubles", doctor.examination().checks)] == ["ok"]
 
 

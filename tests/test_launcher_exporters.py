@@ -15,7 +15,7 @@ from otlp import Receiver
 from tollspan import config
 from tollspan.chaos import Chaos
 from tollspan.config import environment
-from tollspan.launcher import exporters
+from tollspan.launcher import exporters, first_use
 
 HTTP, GRPC = "otlp_proto_http", "otlp_proto_grpc"
 
@@ -57,7 +57,7 @@ def test_without_an_endpoint_the_ports_of_our_stack_are_meant(
     with Receiver() as receiver:
         monkeypatch.setenv("TOLLSPAN_HTTP_PORT", receiver.url.rpartition(":")[2])
         config.reload()
-        lazy = exporters.OnFirstUse(HTTP)
+        lazy = first_use.OnFirstUse(HTTP)
         assert lazy.endpoint == receiver.url.replace("127.0.0.1", "localhost")
         span = provider.get_tracer("app").start_span("work")
         span.end()
@@ -65,6 +65,32 @@ def test_without_an_endpoint_the_ports_of_our_stack_are_meant(
         assert lazy.export([span]) is SpanExportResult.SUCCESS
         lazy.shutdown()
         assert [each.name for each in receiver.spans] == ["work"]
+
+
+@pytest.mark.parametrize(
+    ("name", "placed"),
+    [
+        (HTTP, {"endpoint": "http://localhost:4318/v1/traces"}),
+        (GRPC, {"endpoint": "http://localhost:4317"}),
+        ("console", {}),
+    ],
+)
+def test_an_exporter_asked_for_by_its_own_name_is_sent_to_its_own_port(
+    name: str, placed: dict[str, str]
+) -> None:
+    assert exporters.place(name) == placed
+
+
+def test_the_local_stack_is_shown_its_token_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config.reload({"TOLLSPAN_TOKEN": "secret"})
+    assert exporters.place(GRPC)["headers"] == {"authorization": "Bearer secret"}
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x=y")
+    assert "headers" not in exporters.place(HTTP)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
+    assert exporters.place(HTTP) == {}
 
 
 def test_an_unknown_protocol_is_said_and_http_is_used(caplog: pytest.LogCaptureFixture) -> None:
@@ -97,7 +123,7 @@ def test_a_closing_exporter_does_not_wait_for_a_dead_collector(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    exporter = exporters.OnFirstUse(HTTP)
+    exporter = first_use.OnFirstUse(HTTP)
     exporter.closing = True
 
     for _ in range(2):
@@ -106,10 +132,54 @@ def test_a_closing_exporter_does_not_wait_for_a_dead_collector(
     assert caplog.text.count("spans do not arrive at http://127.0.0.1:9") == 1
 
 
+def test_a_batch_waits_for_a_collector_that_is_not_there_yet_and_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        answers = iter([False, False, True])
+        monkeypatch.setattr(exporters, "may_listen", lambda *_: next(answers))
+        exporter = first_use.OnFirstUse(HTTP)
+
+        assert exporter.export(span()) is SpanExportResult.SUCCESS  # type: ignore[arg-type]
+        assert exporter.export(span()) is SpanExportResult.SUCCESS  # type: ignore[arg-type]
+        exporter.shutdown()
+
+    assert len(receiver.spans) == 2
+    (said,) = (each.getMessage() for each in caplog.records)
+    assert said.startswith(f"spans do not arrive at {receiver.url}: start `tollspan up`")
+
+
+def test_a_batch_is_given_up_for_the_next_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(first_use, "_PATIENCE_S", 0.1)
+    exporter = first_use.OnFirstUse(HTTP)
+
+    for _ in range(2):
+        assert exporter.export(span()) is SpanExportResult.FAILURE  # type: ignore[arg-type]
+
+    assert len(caplog.records) == 1
+
+
+DNS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "dns:///collector:4317"}
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy"])
+def test_who_sends_through_a_proxy_is_not_asked_whether_the_collector_listens(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not exporters.may_listen("http://127.0.0.1:9")
+    assert exporters.may_listen(exporters.endpoint(environ=DNS))
+    monkeypatch.setenv(name, "http://proxy:3128")
+    assert exporters.may_listen("http://127.0.0.1:9")
+
+
 def test_an_exporter_is_made_at_its_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     with Receiver() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        exporter = exporters.OnFirstUse(HTTP)
+        exporter = first_use.OnFirstUse(HTTP)
         assert exporter._real is None
 
         assert exporter.export(span()) is SpanExportResult.SUCCESS  # type: ignore[arg-type]
@@ -132,7 +202,7 @@ def test_a_batch_that_comes_while_another_thread_makes_the_exporter_waits_for_it
     monkeypatch.setattr(exporters, "load", slow)
     with Receiver() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        exporter = exporters.OnFirstUse(HTTP)
+        exporter = first_use.OnFirstUse(HTTP)
         threading.Thread(target=exporter.ready).start()
         assert begun.wait(20)
         threading.Timer(0.05, go_on.set).start()

@@ -99,7 +99,7 @@ def test_it_says_where_it_is_and_ends_with_zero(tmp_path: Path, number: int) -> 
 
     assert status["page"] == running.page
     assert status["grpc"] == running.grpc
-    assert f"OTEL_EXPORTER_OTLP_ENDPOINT={running.grpc}" in running.said
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT={running.http}" in running.said
     assert str(tmp_path / "data") in running.said
     assert running.complained == ""
 

@@ -154,6 +154,38 @@ def test_nothing_is_wider_than_the_window_and_no_amount_is_cut_off(show: Show) -
                     assert amounts.evaluate_all(CUT_OFF) == []
 
 
+def test_no_count_of_tokens_reads_as_another_one(show: Show) -> None:
+    sizes = [(54_000_000, 0, 128_000), (204_800, 0, 131_072), (9_999, 0, 180), (540_000, 0, 9_999)]
+    calls = [call(n, at(n), tokens=tokens) for n, tokens in enumerate(sizes, 1)]
+    with PageApi(calls) as api:
+        page = show(api).page
+        for address in ("#/calls", f"#/calls?call={calls[0]['call_id']}"):
+            page.evaluate("address => { location.hash = address; }", address)
+            page.wait_for_selector(".pane .wrow" if "=" in address else ".row")
+            for width, height in WIDTHS:
+                page.set_viewport_size({"width": width, "height": height})
+                assert page.locator(".row .c-tokens:visible").evaluate_all(CUT_OFF) == []
+        page.set_viewport_size({"width": 1440, "height": 900})
+        said = page.locator(".row .c-tokens").evaluate_all(
+            "cells => cells.map((c) => [c.textContent, c.title])"
+        )
+
+    assert [text for text, _ in said] == ["540K→9,999", "9,999→180", "205K→131K", "54M→128K"]
+    assert said[-1][1].startswith("54,000,000 in, 128,000 out")
+
+
+def test_on_a_phone_the_list_begins_on_the_first_screen_and_can_be_read(show: Show) -> None:
+    with PageApi(few(NOW)) as api:
+        page = show(api).page
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_selector(".row")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert page.locator(".row").first.evaluate("row => row.getBoundingClientRect().top") < 500
+        assert page.locator(".row .c-cost, .tile .value").evaluate_all(CUT_OFF) == []
+        named = page.locator(".row .c-endpoint .name").first
+        assert named.evaluate("name => name.getBoundingClientRect().width") >= 70
+
+
 # --- live -----------------------------------------------------------------------------------------
 
 

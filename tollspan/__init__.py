@@ -2,6 +2,9 @@
 
 The public names are loaded when they are first used, so that importing one part of tollspan never
 imports the others.
+
+PYTEST_DONT_REWRITE: under `tollspan run -- pytest` this is imported before pytest, which warns of a
+plugin's package that it cannot rewrite any more; nothing in here asserts for a test.
 """
 
 from __future__ import annotations

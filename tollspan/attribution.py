@@ -23,7 +23,15 @@ from .around import around
 from .config import DATA_MODES, settings
 from .guard import quietly
 
-__all__ = ["attribute", "cleaned", "current", "endpoint_of_framework", "outgoing_baggage"]
+__all__ = [
+    "attribute",
+    "cleaned",
+    "current",
+    "endpoint_of_framework",
+    "is_known",
+    "outgoing_baggage",
+    "travelling",
+]
 
 FIELDS: Mapping[str, str] = {
     "endpoint": semconv.ENDPOINT_TAG,
@@ -191,6 +199,8 @@ def owner() -> str | None:
     Its requests carry it as baggage; None where there is none, or `TOLLSPAN_JOIN_CALLERS` is off.
     """
     carried = contexts.current().get(_BAGGAGE_KEY)
+    if not carried:
+        return None
     named = carried.get(semconv.OWNER_SPAN_ID) if isinstance(carried, Mapping) else None
     if not isinstance(named, str) or not settings().join_callers:
         return None
@@ -198,6 +208,26 @@ def owner() -> str | None:
 
 
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def is_known() -> bool:
+    """Whether a block is open, or baggage came in: quick, for requests that have nothing to carry."""
+    here = contexts.current()
+    return _KEY in here or _BAGGAGE_KEY in here
+
+
+def travelling() -> dict[str, str]:
+    """What requests of the application's own carry on: that of the open blocks, and what came in.
+
+    Neither defaults nor what the framework knows, which the other service has of its own; and no
+    request id, which is one call's.
+    """
+    here = contexts.current()
+    block: Any = here.get(_KEY, _NOTHING)
+    carried = here.get(_BAGGAGE_KEY)
+    found = {**(_incoming(carried) if carried else _NOTHING), **block}
+    found.pop(semconv.REQUEST_ID, None)
+    return found
 
 
 def _defaults() -> Mapping[str, str]:

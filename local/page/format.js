@@ -25,6 +25,13 @@ export function shortCount(value) {
   return !known(value) ? UNKNOWN : value < 1000 ? COUNT.format(value) : SHORT.format(value);
 }
 
+const CLOSE = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
+
+/** `9,999`, `54.1K`, `540K`, `5.4M`: for a narrow column, where a number that is cut off reads as another. */
+export function fittedCount(value) {
+  return !known(value) || value < 10000 ? count(value) : CLOSE.format(value);
+}
+
 /** `1 call`, `2 calls` */
 export function counted(value, noun) {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;

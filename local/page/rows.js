@@ -1,7 +1,16 @@
 // One row of the list of calls.
 
 import { clip, data, el } from "./dom.js";
-import { clock, count, duration, gradeMark, gradeMeaning, UNKNOWN, unpricedReason } from "./format.js";
+import {
+  clock,
+  count,
+  duration,
+  fittedCount,
+  gradeMark,
+  gradeMeaning,
+  UNKNOWN,
+  unpricedReason,
+} from "./format.js";
 import { icon } from "./icons.js";
 import { exact, perCall, units } from "./money.js";
 import { badges, routeChips, statusMark } from "./path.js";
@@ -139,9 +148,9 @@ function cells(call) {
       el(
         "span",
         { class: "pair" },
-        el("span", null, count(call.input_tokens)),
+        el("span", null, fittedCount(call.input_tokens)),
         el("span", { class: "then" }, "→"),
-        el("span", null, count(call.output_tokens)),
+        el("span", null, fittedCount(call.output_tokens)),
       ),
       tokenBar(call),
     ),
