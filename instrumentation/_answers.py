@@ -6,13 +6,13 @@ outside it is one step of the SDK's own.
 
 from __future__ import annotations
 
-import functools
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 import wrapt
 
 from tollspan.guard import quietly
+from tollspan.remembered import Remembered
 
 from ._call import Call
 from ._chunks import STEPS, is_watched, watch_chunks
@@ -120,13 +120,15 @@ _HTTP = {"stream": ("response",), "raw": ("http_response",), "http": ()}
 
 def _kind_of(kind: Any) -> str:
     """As `_kind`, which would keep alive a class that was made for one stream, and the stream."""
-    return _kind.__wrapped__(kind) if "<locals>" in kind.__qualname__ else _kind(kind)
+    found = _kinds.get(kind)
+    if found is None:
+        found = _kind(kind) if "<locals>" in kind.__qualname__ else _kinds[kind]
+    return found
 
 
 _PROXY = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
 
 
-@functools.lru_cache(maxsize=256)
 def _kind(kind: Any) -> str:
     """How an answer of this class is read: types are few, and asking them each time is dear."""
     if issubclass(kind, _PROXY):
@@ -148,6 +150,9 @@ def _kind(kind: Any) -> str:
     return "native" if _is_native_stream(kind) else "answer"
 
 
+_kinds: Remembered[Any, str] = Remembered(_kind, 256)
+
+
 def _is_future(kind: Any) -> bool:
     return hasattr(kind, "add_done_callback") and hasattr(kind, "get_loop")
 
@@ -162,4 +167,4 @@ def _is_native_stream(kind: Any) -> bool:
 
 def forget_kinds() -> None:
     """Classes have been patched or restored."""
-    _kind.cache_clear()
+    _kinds.clear()

@@ -93,10 +93,10 @@ def _fetched(
 def _body(options: Any) -> Mapping[str, Any]:
     """The JSON body that the SDK will send, `extra_body` included; empty for anything else."""
     body = options.json_data
-    if not isinstance(body, Mapping):
+    if type(body) is not dict and not isinstance(body, Mapping):
         body = {}
     extra = getattr(options, "extra_json", None)
-    return {**body, **extra} if isinstance(extra, Mapping) and extra else body
+    return {**body, **extra} if extra and isinstance(extra, Mapping) else body
 
 
 def _details(asked: dict[str, Any], place: Place, client: Any, kwargs: Mapping[str, Any]) -> None:

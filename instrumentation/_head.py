@@ -19,7 +19,7 @@ Headers = Callable[[], "Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]
 
 def told(
     headers: Headers, asked: Mapping[str, str], head_ns: int, attempt: Attempt
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """What the headers of a response say, and what follows from them.
 
     Args:
@@ -28,9 +28,9 @@ def told(
         head_ns: when they came, in nanoseconds since the epoch.
     """
     found = _headers.kept(headers())
-    facts: dict[str, Any] = {**found}
     if _TELLING.isdisjoint(found):
-        return facts
+        return found
+    facts: dict[str, Any] = {**found}
     wait_s = _headers.retry_after_s(found, head_ns / 1e9)
     if wait_s is not None:
         facts[semconv.RETRY_AFTER] = wait_s

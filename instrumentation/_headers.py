@@ -191,10 +191,9 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     names, values = zip(*received, strict=True)
     shape = _names.shapes.get(names) or _names.shape(names)
     picked = shape.places(values)
-    try:  # all at once: this is done for every answer
-        found = dict(zip(shape.names, map(bytes.decode, picked), strict=True))
-    except (TypeError, UnicodeDecodeError):
-        found = dict(zip(shape.names, map(_decoded, picked), strict=True))
+    texts = _read_together(picked)
+    is_clean = texts is not None
+    found = dict(zip(shape.names, texts or map(_decoded, picked), strict=True))
     for attribute, name in shape.reduced:
         if left := _reduced(name, found[attribute]):
             found[attribute] = left
@@ -202,24 +201,35 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
             del found[attribute]
     if "" in found.values():
         found = {attribute: text for attribute, text in found.items() if text}
-    return found if _all_are_clean(found) else _cleaned(found)
+    return found if is_clean else _cleaned(found)
 
 
 def _decoded(value: Any) -> str:
     return value.decode("utf-8", "replace") if type(value) is bytes else str(value)
 
 
-def _all_are_clean(found: Mapping[str, str]) -> bool:
-    """Whether every value may stay as it is: asked of all at once, which is nearly always enough."""
-    everything = "".join(found.values())
-    return (
-        everything.isprintable()
-        and "sk-" not in everything
-        and "earer" not in everything
-        and (
-            len(everything) <= MAX_VALUE_LENGTH or max(map(len, found.values())) <= MAX_VALUE_LENGTH
-        )
-    )
+_BETWEEN = " \N{BROKEN BAR} "
+_BETWEEN_BYTES = _BETWEEN.encode()
+
+
+def _read_together(picked: Sequence[Any]) -> list[str] | None:
+    """The values of headers as text, read and looked at all at once, as this is done for every
+    answer; None where they are to be looked at one by one."""
+    try:
+        if picked and type(picked[0]) is str:  # as `requests` has it
+            everything = _BETWEEN.join(picked)
+        else:
+            everything = _BETWEEN_BYTES.join(picked).decode()
+    except (TypeError, UnicodeDecodeError):
+        return None
+    if not everything.isprintable() or "sk-" in everything or "earer" in everything:
+        return None
+    texts = everything.split(_BETWEEN)
+    if len(texts) != len(picked):
+        return None
+    if len(everything) > MAX_VALUE_LENGTH and max(map(len, texts)) > MAX_VALUE_LENGTH:
+        return None
+    return texts
 
 
 def _cleaned(found: Mapping[str, str]) -> dict[str, str]:

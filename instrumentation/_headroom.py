@@ -7,10 +7,10 @@ https://platform.claude.com/docs/en/api/rate-limits#response-headers
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from tollspan import semconv
+from tollspan.remembered import Remembered
 
 __all__ = ["headroom"]
 
@@ -47,13 +47,15 @@ _HEADERS: tuple[tuple[str, str], ...] = tuple(
 
 def headroom(found: dict[str, Any], attempt: Mapping[str, Any]) -> None:
     """Add to `found` what the kept headers among an attempt's attributes say of limits."""
-    for header, name in _stating(tuple(attempt)):
+    for header, name in _STATING[tuple(attempt)]:
         value = attempt[header]
         if value.isdecimal() and len(value) < 16:
             found[name] = int(value)
 
 
-@lru_cache(maxsize=256)
 def _stating(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Those of `_HEADERS` that an attempt with attributes of these names has."""
     return tuple(row for row in _HEADERS if row[0] in names)
+
+
+_STATING = Remembered(_stating, 256)

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from tollspan.remembered import Remembered
+
 from ._spec import Provider, Surface
 
 __all__ = ["Fetch", "Place", "fetches", "places"]
@@ -53,8 +55,6 @@ def places(provider: Provider) -> Callable[[str], Place | None]:
     """A look-up from URL or path to place, for `provider`; None where there is no inference."""
     patterns = [(re.compile(pattern), surface) for pattern, surface in provider.rewritten]
 
-    # Bounded: paths with ids in them (`/responses/resp_1/cancel`) are as many as there are ids.
-    @lru_cache(maxsize=512)
     def place(url: str) -> Place | None:
         try:
             path = urlsplit(url).path.rstrip("/")
@@ -71,4 +71,5 @@ def places(provider: Provider) -> Callable[[str], Place | None]:
                 return Place(surface, "messages", unquote(found["model"])[:512])
         return None
 
-    return place
+    # Bounded: paths with ids in them (`/responses/resp_1/cancel`) are as many as there are ids.
+    return Remembered(place, 512).__getitem__

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
+
+from tollspan.remembered import Remembered
 
 _HUGEST = 2**63 - 1
 """Largest integer that OTLP carries; beyond it a count is nonsense."""
@@ -62,11 +63,10 @@ def by_keys(rules: Sequence[Rule]) -> Callable[[tuple[Any, ...]], Sequence[Rule]
     """A look-up from the keys of a body to those of `rules` that may find something in it: of many
     parameters a request has few, and mostly the same as the one before."""
 
-    @lru_cache(maxsize=256)
     def applying(keys: tuple[Any, ...]) -> Sequence[Rule]:
         return tuple(rule for rule in rules if rule[0] in keys)
 
-    return applying
+    return Remembered(applying, 256).__getitem__
 
 
 def get(value: Any, *path: str) -> Any:

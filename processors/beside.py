@@ -64,7 +64,7 @@ class Answer:
         start_ns: int,
         end_ns: int,
         attributes: Mapping[str, Any],
-        scopes: set[str],
+        scopes: frozenset[str],
     ) -> None:
         self.owner = owner
         """Span id."""
@@ -74,6 +74,9 @@ class Answer:
         """Usage may stand under its standard names or not at all."""
         self.scopes = scopes
         """Instrumentations that have told it."""
+
+
+_OURS = frozenset({semconv.SCOPE})
 
 
 class Answers:
@@ -87,9 +90,7 @@ class Answers:
 
     def add_call(self, call: calls.OpenCall, owner: int) -> None:
         """`call`, which has ended, and whose answer `owner` owns."""
-        self._given.append(
-            Answer(owner, call.start_ns, call.end_ns, call.attributes, {semconv.SCOPE})
-        )
+        self._given.append(Answer(owner, call.start_ns, call.end_ns, call.attributes, _OURS))
 
     def of(self, owner: int) -> Answer | None:
         """The last answer that `owner` owns."""
@@ -121,7 +122,7 @@ class Answers:
                 found = answer
         if found is None:
             return 0
-        found.scopes.add(scope)
+        found.scopes |= {scope}
         return found.owner
 
 

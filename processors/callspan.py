@@ -8,19 +8,21 @@ https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-s
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
-from random import getrandbits
-from typing import Any
+from random import Random
+from time import time_ns
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, Tracer, _Span
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
-from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -33,10 +35,12 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tollspan import contexts
 
+from .spanparts import Gathered, Later, LockLater
 from .unsampled import is_kept
 
 __all__ = ["CallSpan", "start_span", "write"]
 
+_logger = logging.getLogger("tollspan")
 _CLEAN = frozenset({str, int, float, bool, tuple})
 """Tuples are ours, of strings: nothing that comes from outside is one."""
 _RANDOM = 0x02
@@ -51,6 +55,12 @@ _FLAGS = {
 _ROOM = 64
 """Attributes that a call gathers after its start, at most."""
 _SAMPLED, _DROPPED = Decision.RECORD_AND_SAMPLE, Decision.DROP
+_own = Random()
+"""Not the global one. A program that seeds that would give its calls the ids of the run before, and so
+they would count as the same calls; and with us it would draw other numbers than without."""
+if hasattr(os, "register_at_fork"):  # a child does not repeat its parent's ids
+    os.register_at_fork(after_in_child=_own.seed)
+getrandbits = _own.getrandbits
 _UNSET = Status()
 _NO_STATE = trace.INVALID_SPAN_CONTEXT.trace_state
 
@@ -62,12 +72,15 @@ def start_span(
 
     Samplers and processors see the attributes as ever.
     """
-    if tracer is not _known_tracer and not _learn(tracer):
-        return _started_by_sdk(tracer, name, attributes, start_ns)
-    if _most is not None and len(attributes) + _ROOM > _most:
-        return _started_by_sdk(tracer, name, attributes, start_ns)
-    assert isinstance(tracer, Tracer)
-    if not tracer._is_enabled():
+    if type(tracer) is not Tracer:  # the launcher's stand-in names the one that it stands for now
+        tracer = getattr(tracer, "real", tracer)
+    known = _known
+    if known is None or known.tracer is not tracer:
+        known = _learn(tracer)
+        if known is None:
+            return _started_by_sdk(tracer, name, attributes, start_ns)
+    tracer, kind, most = known
+    if (most is not None and len(attributes) + _ROOM > most) or not tracer._is_enabled():
         return _started_by_sdk(tracer, name, attributes, start_ns)
     here = contexts.current()
     above = trace.get_current_span(here).get_span_context() if _SPAN_KEY in here else None
@@ -93,7 +106,7 @@ def start_span(
     ended = tracer._tracer_metrics.start_span(parent, decision)
     if decision is _DROPPED and not is_kept():
         return NonRecordingSpan(context)
-    span = CallSpan(tracer, name, context, parent, attributes, start_ns, ended)
+    span = kind(name, context, parent, attributes, start_ns, ended)
     if added is not None and added != attributes:  # a sampler may add some, or drop them all
         bounded: Any = span._attributes
         bounded._dict = {}
@@ -113,62 +126,30 @@ def _context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) 
     return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
 
 
-class _Attributes(BoundedAttributes):
-    """`BoundedAttributes` without limits that bite, over a dict that stands already."""
-
-    dropped = 0
-    max_value_len = None
-    _immutable = False
-
-    def __init__(self, attributes: dict[str, Any], most: int | None) -> None:
-        self._dict = attributes
-        self.maxlen = most
-
-
-class _Later:
-    """The list of a span's events or links, made when somebody asks for it: calls have none."""
-
-    def __init__(self, name: str, limit: str) -> None:
-        self._name = name
-        self._limit = limit
-
-    def __get__(self, span: Any, owner: type) -> Any:
-        if span is None:
-            return self
-        made: Any = BoundedList(getattr(span._limits, self._limit))
-        return span.__dict__.setdefault(self._name, made)
-
-
-class _LockLater:
-    """The lock of attributes, made for the first who reads them through the SDK: an exporter."""
-
-    def __get__(self, attributes: Any, owner: type) -> Any:
-        if attributes is None:
-            return self
-        return attributes.__dict__.setdefault("_lock", threading.Lock())
-
-
-_Attributes._lock = _LockLater()  # type: ignore[assignment]
+_ending = threading.Lock()
+"""Held for the moment in which a span ends: one for all, which spares each a lock of its own."""
 
 
 class CallSpan(_Span):
     """What the SDK's constructor and `start` make, without their eight steps.
 
-    When it has ended it is what goes to the exporters itself: nothing changes it any more.
+    What the spans of one tracer have in common stands on a class of its own: see `_made_for`. When a
+    span has ended it is what goes to the exporters itself: nothing changes it any more.
     """
 
+    _context: SpanContext
     _kind = SpanKind.CLIENT
+    _lock: Any = LockLater()
     _end_time = None
     _status = _UNSET
     _trace_config = None
     _record_exception = True
     _set_status_on_exception = True
-    _events: Any = _Later("_events", "max_events")
-    _links: Any = _Later("_links", "max_links")
+    _events: Any = Later("_events", "max_events")
+    _links: Any = Later("_links", "max_links")
 
     def __init__(
         self,
-        tracer: Any,
         name: str,
         context: SpanContext,
         parent: SpanContext | None,
@@ -176,23 +157,44 @@ class CallSpan(_Span):
         start_ns: int,
         ended: Any,
     ) -> None:
-        limits = tracer._span_limits
         self._name = name
         self._context = context
         self._parent = parent
         self._start_time = start_ns
-        self._attributes = _Attributes(attributes, limits.max_span_attributes)
-        self._instrumentation_info = tracer.instrumentation_info
-        self._instrumentation_scope = tracer._instrumentation_scope
-        self._resource = tracer.resource
-        self._sampler = tracer.sampler
-        self._span_processor = tracer.span_processor
-        self._limits = limits
-        self._lock = threading.Lock()
+        self._attributes = Gathered(attributes, self._limits.max_span_attributes)
         self._record_end_metrics = ended
 
     def _readable_span(self) -> ReadableSpan:
         return self
+
+    def end(self, end_time: int | None = None) -> None:
+        with _ending:
+            if self._end_time is None:
+                self._end_time = end_time if end_time is not None else time_ns()
+                self._attributes._immutable = True  # type: ignore[union-attr]
+                is_first = True
+            else:
+                is_first = False
+        if not is_first:
+            _logger.warning("Calling end() on an ended span.")
+            return
+        if self._record_end_metrics:
+            self._record_end_metrics()
+        self._span_processor._on_ending(self)
+        self._span_processor.on_end(self)
+
+
+def _made_for(tracer: Any) -> type[CallSpan]:
+    """The class of the spans that `tracer` starts."""
+    common = {
+        "_instrumentation_info": tracer.instrumentation_info,
+        "_instrumentation_scope": tracer._instrumentation_scope,
+        "_resource": tracer.resource,
+        "_sampler": tracer.sampler,
+        "_span_processor": tracer.span_processor,
+        "_limits": tracer._span_limits,
+    }
+    return type("CallSpan", (CallSpan,), {**common, "__module__": __name__})
 
 
 class _Specimen:
@@ -214,7 +216,7 @@ def _is_known(kind: type[_Span]) -> bool:
         return False
     context, limits = trace.INVALID_SPAN_CONTEXT, SpanLimits()
     theirs = kind("", context, resource=_Specimen.resource, limits=limits)
-    ours = CallSpan(_Specimen(limits), "", context, None, {}, 0, None)
+    ours = _made_for(_Specimen(limits))("", context, None, {}, 0, None)
     flags = TraceFlags(TraceFlags.SAMPLED)
     if _context(1, 2, flags, _NO_STATE) != SpanContext(1, 2, is_remote=False, trace_flags=flags):
         return False
@@ -225,23 +227,33 @@ def _is_known(kind: type[_Span]) -> bool:
     ) and vars(theirs).keys() >= vars(ours).keys() - {"_events", "_links"}
 
 
-_known_tracer: trace.Tracer | None = None
-"""The last one that was found to make spans as above, with limits that do not bite."""
-_most: int | None = None
-"""Attributes that a span of it may have."""
+class _Known(NamedTuple):
+    """A tracer that makes spans as above, with limits that do not bite."""
+
+    tracer: Tracer
+    kind: type[CallSpan]
+    most: int | None
+    """Attributes that a span of it may have."""
 
 
-def _learn(tracer: trace.Tracer) -> bool:
-    """Whether spans of `tracer` can be made here; then it is the known one."""
-    global _known_tracer, _most
+_kinds: WeakKeyDictionary[trace.Tracer, type[CallSpan]] = WeakKeyDictionary()
+_known: _Known | None = None
+"""The last one that was asked for: one assignment, whatever other threads ask for."""
+
+
+def _learn(tracer: trace.Tracer) -> _Known | None:
+    """What is to be known of `tracer`; None where its spans cannot be made here."""
+    global _known
     if type(tracer) is not Tracer or not _is_known(_Span):
-        return False
+        return None
     limits = tracer._span_limits
     if limits.max_span_attribute_length is not None:
-        return False
-    _known_tracer, _most = None, limits.max_span_attributes
-    _known_tracer = tracer
-    return True
+        return None
+    kind = _kinds.get(tracer)
+    if kind is None:
+        kind = _kinds[tracer] = _made_for(tracer)
+    _known = known = _Known(tracer, kind, limits.max_span_attributes)
+    return known
 
 
 def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
@@ -251,7 +263,7 @@ def write(span: trace.Span, attributes: Mapping[str, Any]) -> None:
     `attributes` are not what stands there already, the span's own method does it.
     """
     bounded: Any = getattr(span, "_attributes", None)
-    if type(bounded) is not _Attributes or bounded._dict is not attributes:
+    if type(bounded) is not Gathered or bounded._dict is not attributes:
         span.set_attributes(attributes)
     elif not _is_clean(bounded._dict, bounded.maxlen):
         bounded._dict = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from tollspan import semconv
 from tollspan.config import settings
+from tollspan.remembered import Remembered
 
 __all__ = ["is_direct", "is_provider"]
 
@@ -88,9 +89,12 @@ _PRIVATE = tuple(
 )
 
 
-@lru_cache(maxsize=1024)
-def is_provider(host: str) -> bool:
+def _is_provider(host: str) -> bool:
     return ("." + host.lower()).endswith(_PROVIDERS)
+
+
+is_provider: Callable[[str], bool] = Remembered(_is_provider, 1024).__getitem__
+"""Whether a company that serves models under its own name answers at a host."""
 
 
 def is_direct(host: str, call: Mapping[str, Any]) -> bool:

@@ -117,7 +117,7 @@ class Others(SpanProcessor):
             start_ns=span.start_time,
         )
         times = span.start_time or 0, span.end_time or 0
-        self._answers.add(Answer(span_id, *times, own, {scope_of(span)}))
+        self._answers.add(Answer(span_id, *times, own, frozenset({scope_of(span)})))
         return rewritten(span, own)
 
     def _forward_waiting(self, ended: int = 0) -> None:
@@ -144,6 +144,6 @@ class Others(SpanProcessor):
             known = call or answer
             if known is not None and not contradicts(standard(attributes), known.attributes):
                 if answer is not None:
-                    answer.scopes.add(scope_of(span))
+                    answer.scopes |= {scope_of(span)}
                 return owner
         return self._answers.told_by(span, attributes, scope_of(span))

@@ -17,7 +17,6 @@ from .cost import FREE, Money, money
 from .hops import path
 from .prices import Prices, current, same_model
 from .tariff import total
-from .usage import counts
 from .usual import keep, kind_of
 from .waste import Inner, answering, besides, fell_back, is_slow, lost_time
 
@@ -71,14 +70,16 @@ def settle(
         return _AS_IT_IS
     if call.get(semconv.BLOCKED_BY) == "app" and not attempts:
         return Settled(dict(_NEVER_LEFT))
-    kind = None
+    looked = None
     took_ns = end_ns - start_ns if end_ns is not None and start_ns is not None else 0
     if not inner and start_ns is not None and not is_slow(took_ns):
-        prices, used = prices or current(), counts(call)
-        kind = kind_of(call, attempts, used, start_ns)
-        usual = prices.usual.get(kind) if kind is not None else None
-        if usual is not None and (known := usual.settled(used)) is not None:
-            return Settled(known)
+        prices = prices or current()
+        looked = kind_of(call, attempts, start_ns)
+        usual = prices.usual.get(looked.kind) if looked is not None else None
+        if looked is not None and usual is not None:
+            known = usual.settled(looked.used)
+            if known is not None:
+                return Settled(known)
     answer = None
     if inner:
         answer = answering(call, inner) or inner[-1]
@@ -100,8 +101,8 @@ def settle(
     if took_ns > 0 and start_ns is not None:
         waited_ns = last_ns - start_ns if last_ns is not None else 0
         own.update(lost_time({**call, **own}, attempts, way, took_ns, waited_ns))
-    if kind is not None and prices is not None and not way.hops:
-        keep(prices.usual, kind, used, own, cost.quote)
+    if looked is not None and prices is not None and not way.hops:
+        keep(prices.usual, looked, own, cost.quote)
     return Settled(own, way.hops)
 
 

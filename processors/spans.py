@@ -86,8 +86,8 @@ class TollspanProcessor(Others):
         if not self._sends_batches():
             self._then.on_start(span, parent_context)
         with quietly:
-            if type(span) is CallSpan:
-                self._live.put(span.get_span_context().span_id, span)
+            if isinstance(span, CallSpan):
+                self._live.put(span._context.span_id, span)
                 if others := opened_here():
                     self._is_beside(span, others)
                 return
@@ -181,8 +181,10 @@ class TollspanProcessor(Others):
         if context is None:
             return span
         span_id = context.span_id
-        scope = span._instrumentation_scope
-        kind = self._kinds.get(scope.name, OTHER) if scope is not None else OTHER
+        kind = OURS
+        if not isinstance(span, CallSpan):
+            scope = span._instrumentation_scope
+            kind = self._kinds.get(scope.name, OTHER) if scope is not None else OTHER
         if kind == OURS:
             self._live.pop(span_id, None)
             if self._covered:

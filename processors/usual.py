@@ -7,18 +7,19 @@ which units it used. What they decide is kept; what is left to do is to count to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from fractions import Fraction
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tollspan import semconv
+from tollspan.remembered import Remembered
 
 from .gateways import FINGERPRINT_ATTRIBUTES, HINT_ATTRIBUTES, HOSTS, doubtful
 from .prices import Quote
-from .tariff import DEAREST, InconsistentUsage, Tariff, nearest
-from .usage import Counts
+from .tariff import DEAREST, nearest
+from .usage import counts, units_of
 
-__all__ = ["DECIDING", "Usual", "keep", "kind_of"]
+__all__ = ["DECIDING", "Looked", "Usual", "keep", "kind_of"]
 
 Attributes = Mapping[str, Any]
 
@@ -56,7 +57,22 @@ _DAY_NS = 86_400_000_000_000
 _MOST = 4096
 _AMOUNTS = (semconv.COST_WASTED, semconv.COST_AVOIDED, semconv.COST_REPORTED)
 
+_INT = frozenset({int})
+_HUGEST = 2**63 - 1
 Kind = tuple[Any, ...]
+Quantities = tuple[Any, ...]
+"""How much was used, in the order of the units: whole numbers, or what `usage.counts` makes of others."""
+Term = tuple[int, tuple[int, ...], "int | Fraction"]
+"""Place of a unit, of the units inside it that have rates of their own, rate."""
+
+
+class Looked(NamedTuple):
+    """What a first look says of a call."""
+
+    kind: Kind
+    """All that decides but the number of tokens."""
+    units: tuple[str, ...]
+    used: Quantities
 
 
 class Usual(NamedTuple):
@@ -64,57 +80,100 @@ class Usual(NamedTuple):
 
     attributes: dict[str, Any]
     """All that settling adds; the amounts are those of the first such call."""
-    tariff: Tariff
+    flat: int | Fraction
+    segments: tuple[tuple[int, tuple[Term, ...]], ...]
+    """Those of the tariff, with the place of a unit among the quantities for its name."""
+    asked: int | None
+    """Place of the input tokens, which choose the segment; None where there are none."""
 
-    def settled(self, used: Counts) -> dict[str, Any] | None:
+    def settled(self, used: Quantities) -> dict[str, Any] | None:
         """The attributes of a call that used so much; None if it takes a closer look."""
-        try:
-            total = self.tariff.total(used)
-        except InconsistentUsage:
-            return None
+        total = self.flat
+        above = 0 if self.asked is None else used[self.asked]
+        segment = 0
+        while above <= self.segments[segment][0]:
+            segment += 1
+        left: list[Any] = [0] * len(used)
+        for place, inside, rate in self.segments[segment][1]:
+            count = used[place]
+            for part in inside:
+                count -= left[part]
+            if count < 0:
+                return None  # its parts exceed it
+            left[place] = count
+            total += rate * count
         if type(total) is not int or not 0 < total < DEAREST:
             return None
         amount = nearest(total)
         return {**self.attributes, semconv.COST_AMOUNT: amount, semconv.COST_DERIVED: amount}
 
 
-def kind_of(
-    call: Attributes, attempts: Sequence[Attributes], used: Counts, start_ns: int
-) -> Kind | None:
-    """All that decides about `call` but the number of tokens; None for one that is not usual."""
-    if len(attempts) != 1 or not FINGERPRINT_ATTRIBUTES.isdisjoint(attempts[0]):
+def kind_of(call: Attributes, attempts: Sequence[Attributes], start_ns: int) -> Looked | None:
+    """All that decides about `call`, and how much it used; None for one that is not usual."""
+    if len(attempts) != 1:
         return None
-    status = attempts[0].get(semconv.HTTP_STATUS)
-    if type(status) is not int or status >= 400:
+    attempt = attempts[0]
+    shape = _SHAPES[tuple(call), tuple(attempt)]
+    if shape is None:
         return None
-    deciding = _deciding(tuple(call))
-    host = call.get(semconv.SERVER_ADDRESS)
-    if type(host) is not str or host in HOSTS or deciding is None:
+    status = attempt[semconv.HTTP_STATUS]
+    host = call[semconv.SERVER_ADDRESS]
+    if type(status) is not int or status >= 400 or type(host) is not str or host in HOSTS:
         return None
-    names, values_of = deciding
-    decided = values_of(call)
+    decided = shape.values_of(call)
     if not _PLAIN.issuperset(map(type, decided)):
         return None
     somebodys = doubtful(host, call)
-    if somebodys and not HINT_ATTRIBUTES.isdisjoint(attempts[0]):
+    if somebodys and shape.hints:
         return None
-    spent = tuple(map(bool, used.values()))
-    return (start_ns // _DAY_NS, tuple(used), spent, somebodys, names, decided)
+    units, used = shape.units, shape.quantities_of(call)
+    if not units or not _INT.issuperset(map(type, used)) or min(used) < 0 or max(used) > _HUGEST:
+        read = counts(call)
+        units, used = tuple(read), tuple(read.values())
+    spent = tuple(map(bool, used))
+    return Looked((start_ns // _DAY_NS, units, spent, somebodys, shape.names, decided), units, used)
 
 
-@lru_cache(maxsize=1024)
-def _deciding(
-    names: tuple[str, ...],
-) -> tuple[tuple[str, ...], Callable[[Attributes], tuple[Any, ...]]] | None:
-    """Those of `names` that decide, and what reads their values; None for fewer than two of them."""
-    found = tuple(name for name in DECIDING if name in names)
-    return (found, itemgetter(*found)) if len(found) > 1 else None
+class _Shape(NamedTuple):
+    """What the names of the attributes of a call and of its one attempt say: they are few."""
+
+    names: tuple[str, ...]
+    """Those of the call's that decide."""
+    values_of: Callable[[Attributes], tuple[Any, ...]]
+    hints: bool
+    """The attempt's headers hint at somebody who passed the answer on."""
+    units: tuple[str, ...]
+    """What is stated of it; empty where reading that takes more than to look."""
+    quantities_of: Callable[[Attributes], Quantities]
+
+
+def _shape(named: tuple[tuple[str, ...], tuple[str, ...]]) -> _Shape | None:
+    """None for calls that are not usual, whatever the values are."""
+    call, attempt = named
+    found = tuple(name for name in DECIDING if name in call)
+    if len(found) < 2 or semconv.SERVER_ADDRESS not in found:
+        return None
+    if semconv.HTTP_STATUS not in attempt or not FINGERPRINT_ATTRIBUTES.isdisjoint(attempt):
+        return None
+    rows, is_plain = units_of(call)
+    units: tuple[str, ...] = ()
+    read: Callable[[Attributes], Quantities] = _nothing
+    if is_plain and len(rows) > 1:
+        units, read = tuple(unit for _, unit in rows), itemgetter(*(name for name, _ in rows))
+    hints = not HINT_ATTRIBUTES.isdisjoint(attempt)
+    return _Shape(found, itemgetter(*found), hints, units, read)
+
+
+def _nothing(call: Attributes) -> Quantities:
+    return ()
+
+
+_SHAPES = Remembered(_shape, 1024)
 
 
 def keep(
     usual: dict[Kind, Usual],
-    kind: Kind,
-    used: Counts,
+    looked: Looked,
     attributes: dict[str, Any],
     quote: Quote | None,
 ) -> None:
@@ -130,4 +189,14 @@ def keep(
         return
     if len(usual) >= _MOST:
         usual.clear()
-    usual[kind] = Usual(dict(attributes), quote.tariff.of(used))
+    tariff, places = quote.tariff, {unit: place for place, unit in enumerate(looked.units)}
+    segments = tuple(
+        (start, tuple(_placed(term, places) for term in terms if term[0] in places))
+        for start, terms in tariff.segments
+    )
+    usual[looked.kind] = Usual(dict(attributes), tariff.flat, segments, places.get("input_tokens"))
+
+
+def _placed(term: tuple[str, tuple[str, ...], Any], places: Mapping[str, int]) -> Term:
+    unit, inside, rate = term
+    return places[unit], tuple(places[part] for part in inside if part in places), rate

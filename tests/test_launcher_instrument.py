@@ -20,6 +20,7 @@ import tollspan
 from tollspan import config
 from tollspan.chaos import Chaos, ok
 from tollspan.launcher import deliveries, installation, standin
+from tollspan.processors import callspan
 
 
 @pytest.fixture
@@ -340,3 +341,18 @@ def test_the_stand_in_waits_at_most_five_seconds_at_exit(receiver: Receiver) -> 
     assert isinstance(trace.get_tracer_provider(), TracerProvider)
     assert issubclass(installation.exporters.Batched, BatchSpanProcessor)
     assert installation.exporters.EXIT_MS == 5000
+
+
+def test_two_lines_start_spans_as_quickly_as_a_provider_of_ones_own() -> None:
+    stand_in = standin.StandIn(lambda: None)
+    tracer = stand_in.get_tracer("t")
+
+    assert isinstance(callspan.start_span(tracer, "chat", {}, 1), callspan.CallSpan)
+
+    other = TracerProvider()
+    stand_in.give_way(other)
+    given = callspan.start_span(tracer, "chat", {}, 1)
+    assert isinstance(given, callspan.CallSpan)
+    assert given.resource is other.resource
+    stand_in.shutdown()
+    other.shutdown()

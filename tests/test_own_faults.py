@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tollspan import attribution, calls, guard, instrumentation
 from tollspan.instrumentation import _open_calls
+from tollspan.remembered import Remembered
 
 pytestmark = [
     pytest.mark.quiet,
@@ -221,7 +222,9 @@ async def test_a_fault_in(
         _bare.extend(await outcomes())
     instrumentation.instrument(provider, ["openai", "anthropic"])
     for cached in (value for value in vars(_module(name)).values()):
-        if hasattr(cached, "cache_clear"):
+        if isinstance(cached, Remembered):
+            cached.clear()
+        elif hasattr(cached, "cache_clear"):
             cached.cache_clear()
     undo = swapped(FUNCTIONS[name])
     try:
