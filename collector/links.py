@@ -15,7 +15,7 @@ from tollspan.processors.dialect_gateways import call_id
 
 from .span import Span
 
-__all__ = ["ANSWER", "PASSING", "REQUEST", "Links", "Place", "borne", "heard"]
+__all__ = ["ANSWER", "EXTERNAL", "PASSING", "REQUEST", "Links", "Place", "borne", "heard"]
 
 Place = tuple[str, str]
 """Trace id and span id."""

@@ -61,7 +61,9 @@ def timestamp(time_ns: int) -> str:
     return f"{_second(seconds)}.{rest_ns:09d}"
 
 
-@lru_cache(maxsize=4096)  # a call and each of its hops say the same, and most calls are of this hour
+@lru_cache(
+    maxsize=4096
+)  # a call and each of its hops say the same, and most calls are of this hour
 def _second(since_epoch: int) -> str:
     return f"{EPOCH + timedelta(seconds=since_epoch):%Y-%m-%d %H:%M:%S}"
 

@@ -22,12 +22,14 @@ from tollspan import semconv
 
 from ._json import spans_in
 from .enrich import settling
+from .framed import framed
 from .opened import opened, resource_of, scope_of
+from .ordered import bundled
 from .private import kept
 from .receiver import Malformed
 from .sealed import Sealed
 from .span import Span, fault
-from .trimmed import Bundle, View
+from .trimmed import View
 from .unjoined import UNJOINED, before
 
 __all__ = ["Decoded", "answer", "logs", "metrics", "traces"]
@@ -46,7 +48,7 @@ class Decoded:
     @property
     def size(self) -> int:
         """How many spans it has, those included that are not opened yet."""
-        return len(self.spans) + sum(len(each.spans) for each in self.sealed)
+        return len(self.spans) + sum(map(len, self.sealed))
 
     def reject(self, other: Decoded) -> None:
         """Count what was left out of `other`, too."""
@@ -70,6 +72,9 @@ def traces(body: bytes, *, is_json: bool = False, seals: bool = False) -> Decode
         Malformed: `body` is not such a request.
     """
     decoded = Decoded()
+    if seals and not is_json and (found := _sealed(body)) is not None:
+        decoded.sealed = found
+        return decoded
     spans: Iterable[Span]
     if is_json:
         spans = map(_cleaned, spans_in(_parsed(body)))
@@ -145,16 +150,32 @@ def _entries(parsed: dict[str, Any], *path: str) -> int:
     return len(level)
 
 
+def _sealed(body: bytes) -> list[Sealed] | None:
+    """The spans of a request all of whose spans are tollspan's own; None where not all are, or where
+    that takes a closer look."""
+    sealed = []
+    for found in framed(body) or ():
+        scope = scope_of(found.scope)
+        if scope.name != semconv.SCOPE:
+            return None
+        resource = resource_of(found.resource)
+        sealed.append(Sealed(resource, scope, body, found.begins, found.ends))
+    return sealed or None
+
+
 def _spans(body: bytes, sealed: list[Sealed] | None) -> Iterator[Span]:
     """The spans of a request, but for those that go into `sealed`."""
-    bundle, view = Bundle(), None
-    _merge(bundle, body)
+    try:
+        body, bundle = bundled(body)
+    except DecodeError as error:
+        raise Malformed("the body is not an OTLP protobuf message") from error
+    view = None
     for at, of_resource in enumerate(bundle.resource_spans):
         resource = resource_of(b"".join(of_resource.resource))
         for place, of_scope in enumerate(of_resource.scope_spans):
             scope = scope_of(b"".join(of_scope.scope))
             if sealed is not None and scope.name == semconv.SCOPE:
-                sealed.append(Sealed(resource, scope, of_scope.spans[:]))
+                sealed.append(Sealed.of(resource, scope, of_scope.spans[:]))
                 continue
             if view is None:
                 view = View()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .native import Data
+
 __all__ = ["Infile"]
 
 MOST_KEPT = 32 << 20
@@ -26,26 +28,29 @@ class Infile:
         self._file: Any = None
 
     @contextmanager
-    def holding(self, body: bytes) -> Iterator[str]:
-        """A path under which the engine reads `body`. One at a time.
+    def holding(self, *body: Data) -> Iterator[str]:
+        """A path under which the engine reads `body`, one piece behind the other. One at a time.
 
         Raises:
             OSError: there is no room for it.
         """
         if not hasattr(os, "memfd_create"):
             with tempfile.NamedTemporaryFile(prefix="tollspan-", buffering=0) as named:
-                _write(named, body)
+                for piece in body:
+                    _write(named, piece)
                 yield named.name
             return
+        size = sum(map(len, body))
         if self._file is None:
             self._file = open(os.memfd_create("tollspan"), "wb", buffering=0)  # noqa: SIM115
         try:
             self._file.seek(0)
-            _write(self._file, body)
-            self._file.truncate(len(body))
+            for piece in body:
+                _write(self._file, piece)
+            self._file.truncate(size)
             yield f"/proc/self/fd/{self._file.fileno()}"
         finally:
-            if len(body) > MOST_KEPT:
+            if size > MOST_KEPT:
                 self._file.truncate(MOST_KEPT)
 
     def close(self) -> None:
@@ -55,7 +60,7 @@ class Infile:
             self._file = None
 
 
-def _write(file: Any, body: bytes) -> None:
+def _write(file: Any, body: Data) -> None:
     left = memoryview(body)
     while left:
         left = left[file.write(left) :]

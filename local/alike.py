@@ -100,7 +100,7 @@ class Alike:
             return slice(None)
         found = self._found.get(id(values.rows))
         if found is None:
-            there = np.zeros(len(self.packed.raws), bool)
+            there = np.zeros(len(self.packed), bool)
             there[self.rows] = True
             found = self._found[id(values.rows)] = np.flatnonzero(there[values.rows])
         return found
@@ -136,7 +136,7 @@ class _State(NamedTuple):
 class _Sorting:
     def __init__(self, packed: Packed) -> None:
         self._packed = packed
-        count = len(packed.raws)
+        count = len(packed)
         self._names_at = np.zeros(count, np.int64)
         self._starts_ns = np.zeros(count, np.int64)
         self._ends_ns = np.zeros(count, np.int64)

@@ -76,7 +76,7 @@ class Coded:
         """The texts as data of a LowCardinality(String) column."""
         return native.low_coded(self.texts.data, len(self.texts.sizes), self.codes)
 
-    def strings(self) -> bytes:
+    def strings(self) -> native.Data:
         """The texts as data of a String column."""
         return self.texts.taken(self.codes)
 

@@ -1,63 +1,70 @@
-"""Ids of many spans, in the order in which the table `spans` keeps its rows."""
+"""Ids of many spans: whose trace each is of, and the order in which the table `spans` keeps its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .packed import AT_ONCE, Packed, Places
+from .packed import Places
 
 __all__ = ["Ids"]
 
-_BEGIN, _SIZE = 2, 26
-"""Where the trace id stands in a span, with two bytes and the span id behind it."""
-
 
 class Ids:
-    """Ids of spans that are still bytes; of what is no span some bytes, or zeros."""
+    """Ids of spans.
 
-    def __init__(self, raws: Sequence[bytes]) -> None:
-        heads = b"".join([raw[_BEGIN : _BEGIN + _SIZE] for raw in raws])
-        if len(heads) < _SIZE * len(raws):
-            heads = b"".join([raw[_BEGIN : _BEGIN + _SIZE].ljust(_SIZE, b"\0") for raw in raws])
-        table = np.frombuffer(heads, np.uint8).reshape(len(raws), _SIZE)
-        self.places = _ordered(table)
-        """Of each span in order, where it stood."""
-        self.table: NDArray[np.uint8] = table[self.places]
-        new = np.full(len(raws), False)
-        new[1:] = (self.table[1:, :16] != self.table[:-1, :16]).any(axis=1)
-        self.traces: Places = np.cumsum(new)
+    Args:
+        table: of each span (row) trace id, two bytes, span id.
+    """
+
+    def __init__(self, table: NDArray[np.uint8]) -> None:
+        self.table = table
+        self.order = _ordered(table)
+        """Spans by their ids."""
+        ordered = table[self.order]
+        same = np.zeros(len(table), bool)
+        same[1:] = (ordered[1:, :16] == ordered[:-1, :16]).all(axis=1)
+        self.traces: Places = np.empty(len(table), np.int64)
         """Which trace each is of."""
+        self.traces[self.order] = np.cumsum(~same) - 1
+        self._firsts = self.order[~same]
+        self._ordered = ordered
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.table)
 
-    def twice(self) -> NDArray[np.bool_]:
-        """Spans that have the same ids as the one before."""
-        found = np.full(len(self), False)
-        if self.traces[-1] + 1 < len(self):
-            found[1:] = (self.table[1:] == self.table[:-1]).all(axis=1)
+    @property
+    def trace_count(self) -> int:
+        """Of how many traces they are."""
+        return len(self._firsts)
+
+    def twice(self) -> Places:
+        """Spans that have the same ids as another."""
+        if self.trace_count == len(self):
+            return self.order[:0]
+        same = (self._ordered[1:] == self._ordered[:-1]).all(axis=1)
+        found: Places = self.order[1:][same]
         return found
 
     def of_traces(self) -> bytes:
         """The id of each trace, 16 bytes each."""
-        first = np.flatnonzero(np.diff(self.traces, prepend=-1))
-        return self.table[first, :16].tobytes()
+        return self.table[self._firsts, :16].tobytes()
 
     def trace_ids(self) -> Iterator[str]:
         """The same as hex."""
         text = self.of_traces().hex()
         return (text[at : at + 32] for at in range(0, len(text), 32))
 
-    def packed(self, raws: Sequence[bytes]) -> Iterator[Packed]:
-        """The spans in order, as many at once as are gone through together."""
-        parts = -(-len(self) // AT_ONCE)
-        size = -(-len(self) // parts)
-        for first in range(0, len(self), size):
-            places = self.places[first : first + size].tolist()
-            yield Packed([raws[place] for place in places], first)
+    def ordered(self, rows: Places) -> Places:
+        """Where each of these spans stands among them, by their ids."""
+        places = np.full(len(self), -1)
+        places[rows] = np.arange(len(rows))
+        found: Places = places[self.order]
+        if len(rows) < len(self):
+            found = found[found >= 0]
+        return found
 
 
 def _ordered(table: NDArray[np.uint8]) -> Places:

@@ -7,11 +7,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tollspan.collector.links import ANSWER, EXTERNAL
+
 from .coded import Coded
+from .native import Data
 from .seen import Hashes, of_rows
 from .strings import Strings
 
-__all__ = ["Keys"]
+__all__ = ["STANDING", "Keys"]
+
+STANDING = {ANSWER: "response_id", EXTERNAL: "request_id"}
+"""What keys begin with that stand in a column of `llm_calls`, too: of calls that go straight there only."""
 
 
 class Keys:
@@ -20,6 +26,11 @@ class Keys:
     def __init__(self, prefix: str, of: Coded) -> None:
         self._prefix = prefix
         self._of = of
+
+    @property
+    def stands(self) -> bool:
+        """Whether calls with this key can be found by what stands in their rows."""
+        return self._prefix in STANDING
 
     def of(self, which: NDArray[np.bool_]) -> Keys:
         """Of some of the calls."""
@@ -35,7 +46,7 @@ class Keys:
         found: Hashes = of_rows(self._table.view(np.uint64))[self._of.codes]
         return found
 
-    def strings(self) -> bytes:
+    def strings(self) -> Data:
         """The key of each call as data of a String column."""
         sizes = self._of.texts.sizes + len(self._prefix)
         table = np.empty((len(sizes), 1 + self._table.shape[1]), np.uint8)

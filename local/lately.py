@@ -13,6 +13,7 @@ from tollspan.collector.span import Span
 from tollspan.collector.stage import REMEMBERED_SPANS
 
 from .keys import Keys
+from .packed import Places
 
 __all__ = ["Joins", "Lately"]
 
@@ -24,7 +25,7 @@ Joins = Sequence[tuple[Keys, Callable[[], Sequence[str]]]]
 class _Batch:
     """Spans of one pass."""
 
-    def __init__(self, spans: Sequence[tuple[Sealed, Sequence[int]]], keys: Joins) -> None:
+    def __init__(self, spans: Sequence[tuple[Sealed, Places]], keys: Joins) -> None:
         self._spans = spans
         self.keys = keys
         self._by_trace: dict[bytes, list[Place]] | None = None
@@ -36,8 +37,8 @@ class _Batch:
         if self._by_trace is None:
             self._by_trace = {}
             for sealed, places in self._spans:
-                for place in places:
-                    trace = sealed.spans[place][2:18]
+                for place in places.tolist():
+                    trace = sealed.raw(place)[2:18]
                     self._by_trace.setdefault(trace, []).append((sealed, place))
         return self._by_trace.pop(trace_id, [])
 
@@ -50,7 +51,7 @@ class Lately:
         self._new: list[_Batch] = []
         self._count = 0
 
-    def note(self, spans: Sequence[tuple[Sealed, Sequence[int]]], keys: Joins) -> None:
+    def note(self, spans: Sequence[tuple[Sealed, Places]], keys: Joins) -> None:
         """Spans that are being committed, and the traces of their keys."""
         batch = _Batch(spans, keys)
         self._new.append(batch)

@@ -28,6 +28,7 @@ from ._embedded import Unreadable, connect
 from ._infile import Infile
 from .keeping import forget_after, sums_can_be_made_again
 from .migrations import NewerLedger, migrate
+from .native import Data
 from .outfile import Outfile
 from .refused import Unusable
 
@@ -122,17 +123,18 @@ class Ledger:
         if body:
             self._insert(table, "JSONEachRow", body)
 
-    def append(self, table: str, block: bytes) -> None:
-        """Add a block in the Native format, as `native.block` makes it, to `table`, like `insert`.
+    def append(self, table: str, *block: Data) -> None:
+        """Add a block in the Native format, as `native.block` makes it, or in pieces, to `table`, like
+        `insert`.
 
         Raises:
             LedgerError: nothing was added.
         """
-        self._insert(table, "Native", block)
+        self._insert(table, "Native", *block)
 
-    def _insert(self, table: str, form: str, body: bytes) -> None:
+    def _insert(self, table: str, form: str, *body: Data) -> None:
         try:
-            with self._writing, self._infiles[table].holding(body) as path:
+            with self._writing, self._infiles[table].holding(*body) as path:
                 _lines(
                     self._writer,
                     f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",

@@ -13,21 +13,28 @@ from itertools import accumulate, chain
 from typing import Any
 
 __all__ = [
+    "Column",
+    "Data",
     "block",
+    "index_kind",
     "length",
     "low",
     "low_coded",
+    "low_indexed",
     "lows",
     "lows_alike",
     "maps",
     "maps_alike",
     "numbers",
     "optional",
+    "pieces",
     "strings",
     "texts",
 ]
 
-Column = tuple[str, str, bytes]
+Data = bytes | memoryview
+
+Column = tuple[str, str, Data]
 """Name, type, data. The type may be any that the engine converts to that of the table."""
 
 LOW_VERSION = (1).to_bytes(8, "little")
@@ -54,7 +61,12 @@ LENGTH_TEXTS = [each.decode("latin-1") for each in LENGTHS]
 
 def block(columns: Iterable[Column], rows: int) -> bytes:
     """`columns` of `rows` rows each as one block."""
-    parts = [b"", length(rows)]
+    return b"".join(pieces(columns, rows))
+
+
+def pieces(columns: Iterable[Column], rows: int) -> list[Data]:
+    """The same in pieces, not copied into one."""
+    parts: list[Data] = [b"", length(rows)]
     count = 0
     for name, type_, data in columns:
         for text in (name.encode(), type_.encode()):
@@ -62,7 +74,7 @@ def block(columns: Iterable[Column], rows: int) -> bytes:
         parts.append(data)
         count += 1
     parts[0] = length(count)
-    return b"".join(parts)
+    return parts
 
 
 def numbers(code: str, values: Iterable[Any]) -> bytes:
@@ -115,7 +127,7 @@ def low(values: Sequence[str]) -> bytes:
     places = dict.fromkeys(values, 0)
     for place, value in enumerate(places):
         places[value] = place
-    kind, code = _indexes(len(places))
+    kind, code = index_kind(len(places))
     if len(places) == 1:
         indexes = bytes(len(values))
     else:
@@ -126,9 +138,9 @@ def low(values: Sequence[str]) -> bytes:
 def low_coded(keys: bytes, count: int, codes: Any) -> bytes:
     """The same from `count` values as data of a String column and which of them each row has: a
     numpy array."""
-    kind, code = _indexes(count)
+    kind, code = index_kind(count)
     indexes = codes.astype(code).tobytes()
-    return LOW_VERSION + _with_coded_keys(kind, keys, count, len(codes), indexes)
+    return LOW_VERSION + low_indexed(kind, keys, count, len(codes), indexes)
 
 
 def lows(values: Sequence[tuple[str, ...]]) -> bytes:
@@ -157,7 +169,7 @@ def lows_alike(values: Sequence[str], rows: int) -> bytes:
     offsets = array("Q", range(size, size * rows + 1, size) if size else [0] * rows).tobytes()
     if not size:
         return LOW_VERSION + offsets
-    kind, code = _indexes(size)
+    kind, code = index_kind(size)
     indexes = array(code, range(size)).tobytes() * rows
     return LOW_VERSION + offsets + _with_keys(kind, values, size * rows, indexes)
 
@@ -170,21 +182,23 @@ def _low_rows(values: Sequence[tuple[str, ...]]) -> bytes:
         return b""
     for place, value in enumerate(places):
         places[value] = place
-    kind, code = _indexes(len(places))
+    kind, code = index_kind(len(places))
     of = {each: array(code, map(places.__getitem__, each)).tobytes() for each in alike}
     return _with_keys(kind, [*places], sum(map(len, values)), b"".join(map(of.__getitem__, values)))
 
 
-def _indexes(values: int) -> tuple[int, str]:
+def index_kind(values: int) -> tuple[int, str]:
     """Kind and array code of the indexes that tell so many values apart."""
     return next((kind, code) for kind, (code, most) in enumerate(INDEXES) if values <= most)
 
 
 def _with_keys(kind: int, keys: Sequence[str], count: int, indexes: bytes) -> bytes:
-    return _with_coded_keys(kind, texts(keys), len(keys), count, indexes)
+    return low_indexed(kind, texts(keys), len(keys), count, indexes)
 
 
-def _with_coded_keys(kind: int, keys: bytes, values: int, count: int, indexes: bytes) -> bytes:
+def low_indexed(kind: int, keys: bytes, values: int, count: int, indexes: Data) -> bytes:
+    """Data of a LowCardinality(String) column without its version: so many `values` as data of a String
+    column, and as `count` indexes of a `kind` which of them stands where."""
     flags = kind | ADDITIONAL_KEYS | UPDATED
     return b"".join(
         (

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollspan.collector.sealed import Sealed
+
 from .strings import cleared
 
-__all__ = ["AT_ONCE", "Packed", "Places", "Values", "same_or_all", "whole"]
+__all__ = ["AT_ONCE", "Packed", "Places", "Values", "packed", "same_or_all", "whole"]
 
 Places = NDArray[np.int64]
 
@@ -21,18 +23,35 @@ _PAD = 256
 """Bytes behind the last span, so that looking ahead never leaves the run."""
 
 
-class Packed:
-    """Spans one behind the other in one run of bytes."""
+_BEGIN, _SIZE = 2, 26
+"""Where the trace id stands in a span, with two bytes and the span id behind it."""
 
-    def __init__(self, raws: Sequence[bytes], first: int = 0) -> None:
-        self.raws = raws
-        self.bytes = b"".join((*raws, bytes(_PAD)))
+
+class Packed:
+    """Spans in one run of bytes, that of their requests."""
+
+    def __init__(self, sealed: Sequence[Sealed], first: int = 0) -> None:
+        bodies: list[bytes] = []
+        firsts, size = [], 0
+        for each in sealed:
+            if not bodies or bodies[-1] is not each.body:
+                bodies.append(each.body)
+                size += len(each.body)
+            firsts.append(size - len(each.body))
+        self.bytes = b"".join((*bodies, bytes(_PAD)))
         self.first = first
         """How many others stood before them."""
         self._all = np.frombuffer(self.bytes, np.uint8)
-        sizes = np.fromiter(map(len, raws), np.int64, len(raws))
-        self.ends: Places = np.cumsum(sizes)
-        self.starts: Places = self.ends - sizes
+        shift = np.repeat(firsts, list(map(len, sealed)))
+        self.starts: Places = np.concatenate([np.asarray(each.begins) for each in sealed]) + shift
+        self.ends: Places = np.concatenate([np.asarray(each.ends) for each in sealed]) + shift
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def ids(self) -> NDArray[np.uint8]:
+        """Of each span trace id, two bytes, span id; of what is no span some bytes."""
+        return self.windows(self.starts + _BEGIN, _SIZE).view(np.uint8).reshape(-1, _SIZE)
 
     def byte(self, at: Places) -> Places:
         """One byte at each of these places."""
@@ -90,3 +109,17 @@ def same_or_all(lanes: NDArray[np.uint64], sizes: Places, rows: Places) -> Value
     if all((lanes[:, lane] == lanes[0, lane]).all() for lane in range(lanes.shape[1])):
         return Values(lanes[:1], sizes[:1], rows)
     return Values(lanes, sizes, rows)
+
+
+def packed(sealed: Sequence[Sealed]) -> Iterator[Packed]:
+    """All of them, as many at once as are gone through together, or a request more."""
+    some: list[Sealed] = []
+    first = size = 0
+    for each in sealed:
+        some.append(each)
+        size += len(each)
+        if size >= AT_ONCE:
+            yield Packed(some, first)
+            first, some, size = first + size, [], 0
+    if size:
+        yield Packed(some, first)

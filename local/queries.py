@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .ledger import Ledger
@@ -69,6 +69,7 @@ UNKNOWN = "-"
 
 MOST_CALLS = 500
 MENU_LENGTH = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_US = 9_000_000_000_000_000
 """Microseconds; as nanoseconds still a signed 64-bit number."""
 CALL_ID = re.compile(r"[0-9a-f]{32}")
@@ -115,9 +116,15 @@ def filters(asked: Iterable[tuple[str, str]]) -> Filters:
         elif name == "untagged":
             made.add("endpoint = ''" if _yes(wanted[0]) else "endpoint != ''")
         elif name == "since":
-            made.add("time >= fromUnixTimestamp64Nano({since:Int64})", since=nanoseconds(wanted[0]))
+            made.add(
+                "time >= fromUnixTimestamp64Nano({since:Int64})",
+                since=nanoseconds(wanted[0], "since"),
+            )
         elif name == "until":
-            made.add("time < fromUnixTimestamp64Nano({until:Int64})", until=nanoseconds(wanted[0]))
+            made.add(
+                "time < fromUnixTimestamp64Nano({until:Int64})",
+                until=nanoseconds(wanted[0], "until"),
+            )
         elif name == "q":
             searched = f"arrayStringConcat([{SEARCHED}], '\\n')"
             made.add(
@@ -153,18 +160,21 @@ def _yes(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on")
 
 
-def nanoseconds(value: str) -> int:
+def nanoseconds(value: str, name: str = "a time") -> int:
     """Nanoseconds since the epoch of an ISO-8601 time; without a zone it is UTC.
 
     Raises:
-        BadFilter: it is none.
+        BadFilter: it is none; the sentence begins with `name`.
     """
     try:
         moment = datetime.fromisoformat(value.replace(" ", "+"))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return min(max(0, int(moment.timestamp() * 1e6)), LATEST_US) * 1000
+        return min(max(0, (moment - EPOCH) // timedelta(microseconds=1)), LATEST_US) * 1000
     except (ValueError, OverflowError) as error:
-        raise BadFilter("a time is not ISO-8601: write 2026-01-31T12:00:00Z") from error
+        raise BadFilter(
+            f"{name} is not ISO-8601: write 2026-01-31, 2026-01-31T12:00:00Z or with an offset, "
+            "2026-01-31T12:00:00+02:00"
+        ) from error
 
 
 COLUMNS = """

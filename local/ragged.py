@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from . import native
-from .coded import Coded
-from .strings import listed
+from .coded import Coded, Codes
+from .strings import Strings, listed
 
 __all__ = ["Cells", "lows_coded"]
+
+
+MOST_ALTOGETHER = 2_048
+"""Values of neighbours that are looked up as one: what two have to choose from is what each has, times
+the other."""
+FEWEST_ROWS = 8
+"""For each of these values: with fewer, making them takes longer than it saves."""
+
+
+class _Texts(NamedTuple):
+    """Neighbouring attributes of spans: their texts one behind the other, and which of these each has."""
+
+    codes: Codes
+    texts: Strings
 
 
 class Cells:
@@ -31,30 +45,55 @@ class Cells:
         rows: Sequence[int],
         order: NDArray[np.int64],
     ) -> None:
-        self._every = [column for group in columns for column in group]
-        found = []
-        first = 0
-        for group, count in zip(columns, rows, strict=True):
-            places = np.empty((count, len(group)), np.int32)
-            for at, column in enumerate(group):
-                places[:, at] = column.codes
-                places[:, at] += first
-                first += len(column.texts.sizes)
-            found.append(places)
-        self._places = _flat(found, order)
+        self._columns = columns
+        self._rows = rows
+        self._order = order
 
-    def texts(self) -> bytes:
+    def texts(self) -> native.Data:
         """Data of a String column of all their texts."""
-        if not self._every:
+        groups = [list(_together(group)) for group in self._columns]
+        every = [each.texts for group in groups for each in group]
+        if not every:
             return b""
-        return listed([column.texts for column in self._every]).taken(self._places)
+        codes = [[each.codes for each in group] for group in groups]
+        return listed(every).taken(self._places(codes, [len(each.sizes) for each in every]))
 
     def numbers(self) -> bytes:
         """Data of a column of all their numbers."""
-        if not self._every:
+        every = [np.asarray(each.values, float) for group in self._columns for each in group]
+        if not every:
             return b""
-        pool = np.concatenate([np.asarray(column.values, float) for column in self._every])
-        return pool[self._places].tobytes()
+        codes = [[each.codes for each in group] for group in self._columns]
+        return np.concatenate(every)[self._places(codes, list(map(len, every)))].tobytes()
+
+    def _places(self, codes: Sequence[Sequence[Codes]], counts: Sequence[int]) -> Codes:
+        """Where the values of all rows stand, the values of all columns one behind the other: so many of
+        each column."""
+        found = []
+        firsts = iter(np.cumsum([0, *counts], dtype=np.int32))
+        for group, count in zip(codes, self._rows, strict=True):
+            places = np.empty((count, len(group)), np.int32)
+            for at, column in enumerate(group):
+                np.add(column, next(firsts), out=places[:, at])
+            found.append(places)
+        return _flat(found, self._order)
+
+
+def _together(columns: Sequence[Coded]) -> Iterator[_Texts]:
+    """Columns, neighbours that have few values as one."""
+    last: _Texts | None = None
+    for column in columns:
+        texts = column.texts
+        if last is not None:
+            most = min(MOST_ALTOGETHER, len(column.codes) // FEWEST_ROWS)
+            if len(last.texts.sizes) * len(texts.sizes) <= most:
+                codes = last.codes * np.int32(len(texts.sizes)) + column.codes
+                last = _Texts(codes, last.texts.times(texts))
+                continue
+            yield last
+        last = _Texts(column.codes, texts)
+    if last is not None:
+        yield last
 
 
 def _flat(rows: Sequence[NDArray[np.int32]], order: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -82,7 +121,9 @@ def lows_coded(rows: Sequence[tuple[str, ...]], codes: NDArray[Any]) -> bytes:
     names = {name: place for place, name in enumerate(dict.fromkeys(sum(rows, ())))}
     if not names or not sizes[codes].any():
         return native.LOW_VERSION + offsets
-    flat = np.array([names[name] for row in rows for name in row], np.uint32)
-    indexes = np.tile(flat, len(codes)) if len(rows) == 1 else _taken(sizes, flat, codes)
-    keys = native.low_coded(native.texts(list(names)), len(names), indexes)
-    return native.LOW_VERSION + offsets + keys.removeprefix(native.LOW_VERSION)
+    kind, code = native.index_kind(len(names))
+    flat = np.array([names[name] for row in rows for name in row], code)
+    indexes = Strings(flat.tobytes(), sizes * flat.itemsize).taken(codes)
+    count = len(indexes) // flat.itemsize
+    keys = native.low_indexed(kind, native.texts(list(names)), len(names), count, indexes)
+    return b"".join((native.LOW_VERSION, offsets, keys))

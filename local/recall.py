@@ -19,8 +19,10 @@ from tollspan.collector.rows import span_of
 from tollspan.collector.sealed import Sealed
 from tollspan.collector.stage import Remembered
 
+from .keys import STANDING
 from .lately import Joins, Lately
 from .ledger import Ledger
+from .packed import Places
 from .seen import Hashes, Seen, of_texts, of_traces
 
 __all__ = ["Recall"]
@@ -38,11 +40,25 @@ WHERE trace_id IN {traces:Array(String)} AND owner != 'gone'
 """
 
 
+_OF_CALLS = "".join(
+    f"""
+    UNION ALL
+    SELECT {column} AS key, trace_id FROM llm_calls WHERE {column} IN {{{column}s:Array(String)}}
+    GROUP BY {column}, trace_id LIMIT {MOST_PLACES + 1} BY {column}"""
+    for column in STANDING.values()
+)
 LINKED = f"""
 SELECT DISTINCT trace_id FROM
-(SELECT key, trace_id FROM span_links WHERE key IN {{keys:Array(String)}} LIMIT {MOST_PLACES + 1} BY key)
+(
+    SELECT key, trace_id FROM span_links WHERE key IN {{keys:Array(String)}} LIMIT {MOST_PLACES + 1} BY key{_OF_CALLS}
+)
 """
 """Of a key that more traces have than a key may, enough to see that."""
+
+CALLS = f"""
+SELECT call_id, {", ".join(STANDING.values())} FROM llm_calls
+WHERE call_id > {{last:String}} ORDER BY call_id LIMIT {PAGE}
+"""
 
 
 class Recall:
@@ -59,6 +75,11 @@ class Recall:
                 break
         for page in _all(ledger, "key", "span_links"):
             self._keys.add(of_texts(page))
+            if self._keys.is_full:
+                break
+        for page in _keys_of_calls(ledger):
+            hashes = of_texts(page)
+            self._keys.add(hashes[~self._keys.has(hashes)])
             if self._keys.is_full:
                 break
 
@@ -92,7 +113,11 @@ class Recall:
         if not perhaps:
             return []
         found = self._lately.linked(perhaps)
-        rows = self._ledger.recall(LINKED, {"keys": perhaps})
+        standing = {
+            f"{column}s": [key[len(prefix) :] for key in perhaps if key.startswith(prefix)]
+            for prefix, column in STANDING.items()
+        }
+        rows = self._ledger.recall(LINKED, {"keys": perhaps, **standing})
         return [*found, *(row["trace_id"] for row in rows)]
 
     # --- of what goes straight -------------------------------------------------------------------
@@ -105,7 +130,7 @@ class Recall:
         """Which of these keys may have come before; from now on all have."""
         return self._keys.add(keys)
 
-    def note(self, spans: Sequence[tuple[Sealed, Sequence[int]]], keys: Joins) -> None:
+    def note(self, spans: Sequence[tuple[Sealed, Places]], keys: Joins) -> None:
         """Remember spans that go straight (which of each group), and keys with their traces."""
         self._lately.note(spans, keys)
 
@@ -130,3 +155,19 @@ def _all(ledger: Ledger, column: str, table: str) -> Iterator[list[str]]:
         if len(page) < PAGE:
             return
         last = page[-1][column]
+
+
+def _keys_of_calls(ledger: Ledger) -> Iterator[list[str]]:
+    """Keys that stand in columns of calls."""
+    last = ""
+    while True:
+        page = ledger.recall(CALLS, {"last": last})
+        yield [
+            prefix + row[column]
+            for row in page
+            for prefix, column in STANDING.items()
+            if row[column]
+        ]
+        if len(page) < PAGE:
+            return
+        last = page[-1]["call_id"]

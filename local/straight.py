@@ -27,11 +27,12 @@ from .alike import sorted_out
 from .ids import Ids
 from .judged import Group, judged
 from .lately import Joins
-from .packed import Packed, Places
+from .native import Data
+from .packed import Packed, Places, packed
 from .recall import Recall
 from .seen import Hashes
 from .straight_calls import of_calls
-from .straight_rows import Part, Source, of_spans, source_of
+from .straight_rows import Part, Source, Straight, source_of
 
 __all__ = ["MOST_TOGETHER", "Gone", "gone_straight"]
 
@@ -43,8 +44,8 @@ MOST_TOGETHER = 32_768
 class Gone:
     """What goes straight, and what does not."""
 
-    blocks: dict[str, list[bytes]] = field(default_factory=dict)
-    """By table."""
+    blocks: dict[str, list[Data]] = field(default_factory=dict)
+    """By table, each block in pieces."""
     told: list[tuple[str, str]] = field(default_factory=list)
     """Id and trace of each call."""
     bearers: list[Call] = field(default_factory=list)
@@ -52,10 +53,10 @@ class Gone:
     rest: list[tuple[Sealed, int]] = field(default_factory=list)
     """Spans that are to be opened."""
 
-    def add(self, table: str, block: bytes) -> None:
-        """A block for `table`; none where it is empty."""
+    def add(self, table: str, block: Sequence[Data]) -> None:
+        """A block for `table`, in pieces; none where it is empty."""
         if block:
-            self.blocks.setdefault(table, []).append(block)
+            self.blocks.setdefault(table, []).extend(block)
 
 
 def gone_straight(sealed: Sequence[Sealed], elsewhere: Collection[str], recall: Recall) -> Gone:
@@ -68,11 +69,11 @@ def gone_straight(sealed: Sequence[Sealed], elsewhere: Collection[str], recall: 
     part: list[Sealed] = []
     size = 0
     for each in sealed:
-        if size and size + len(each.spans) > MOST_TOGETHER:
+        if size and size + len(each) > MOST_TOGETHER:
             _Pass(part, elsewhere, recall, gone).go()
             part, size = [], 0
         part.append(each)
-        size += len(each.spans)
+        size += len(each)
     if size:
         _Pass(part, elsewhere, recall, gone).go()
     return gone
@@ -86,17 +87,20 @@ class _Pass:
         self._elsewhere = elsewhere
         self._recall = recall
         self._gone = gone
-        sizes = [len(each.spans) for each in sealed]
+        sizes = list(map(len, sealed))
         self._of_sealed = np.repeat(np.arange(len(sealed)), sizes)
         self._firsts = np.cumsum([0, *sizes])
-        raws = [raw for each in sealed for raw in each.spans]
-        self._ids = Ids(raws)
-        self._groups = [group for part in self._ids.packed(raws) for group in _groups(part)]
+        self._groups: list[Group] = []
+        ids = []
+        for part in packed(sealed):
+            ids.append(part.ids())
+            self._groups += _groups(part)
+        self._ids = Ids(np.concatenate(ids))
 
     def go(self) -> None:
         straight = self._straight()
         for sealed, places in self._by_sealed(np.flatnonzero(~straight)):
-            self._gone.rest += ((sealed, place) for place in places)
+            self._gone.rest += ((sealed, place) for place in places.tolist())
         groups = [group.of(straight[group.rows]) for group in self._groups]
         groups = [group for group in groups if len(group)]
         if groups:
@@ -124,28 +128,31 @@ class _Pass:
             fine[ids.traces[np.concatenate([rows for rows, _ in joining])[shared]]] = False
         return may & fine[ids.traces]
 
-    def _by_sealed(self, rows: Places) -> Iterator[tuple[Sealed, list[int]]]:
-        """Spans by whom they came with, and their places there."""
-        places = self._ids.places[rows]
-        of = self._of_sealed[places]
-        for at in np.unique(of).tolist():
-            yield self._sealed[at], (places[of == at] - self._firsts[at]).tolist()
+    def _by_sealed(self, rows: Places) -> Iterator[tuple[Sealed, Places]]:
+        """Spans, in the order in which they came, by whom they came with, and their places there."""
+        cuts = np.searchsorted(rows, self._firsts).tolist()
+        for sealed, first, begin, end in zip(
+            self._sealed, self._firsts.tolist(), cuts[:-1], cuts[1:], strict=False
+        ):
+            if begin < end:
+                yield sealed, rows[begin:end] - first
 
     def _write(self, groups: Sequence[Group]) -> None:
         sources, of_sealed = _sources(self._sealed)
-        of_sealed = of_sealed[self._of_sealed[self._ids.places]]
+        of_sealed = of_sealed[self._of_sealed]
         parts = [Part(each, self._ids.table[each.rows], of_sealed[each.rows]) for each in groups]
-        ranks = np.zeros(self._ids.traces[-1] + 1, np.uint64)
+        ranks = np.zeros(self._ids.trace_count, np.uint64)
         for part in parts:
             np.add.at(ranks, self._ids.traces[part.group.rows], part.evidence())
-        self._gone.add("spans", of_spans(parts, sources).span_block())
+        rows = np.concatenate([group.rows for group in groups])
+        spans = Straight(parts, sources, self._ids.ordered(rows))
+        self._gone.add("spans", spans.span_block())
         calls = [part for part in parts if part.group.part.is_call]
         joins: Joins = []
         if calls:
             trace_of = self._ids.traces[np.concatenate([part.group.rows for part in calls])]
             joins = self._write_calls(calls, ranks[trace_of], sources)
-        rows = np.concatenate([group.rows for group in groups])
-        self._recall.note(list(self._by_sealed(rows)), joins)
+        self._recall.note(list(self._by_sealed(np.sort(rows))), joins)
 
     def _write_calls(
         self,
@@ -175,8 +182,8 @@ class _Pass:
                 if key in seen:
                     continue
                 seen.add(key)
-                ((sealed, (place,)),) = self._by_sealed(part.group.rows[at : at + 1])
-                span = sealed.opened(place)
+                ((sealed, places),) = self._by_sealed(part.group.rows[at : at + 1])
+                span = sealed.opened(int(places[0]))
                 own = call_id(span.trace_id, span.span_id, span.start_ns)
                 yield Call(own, span, span.attributes, OWNER, span.span_id, [], span.version)
 

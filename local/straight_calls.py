@@ -23,7 +23,7 @@ from tollspan.columns import TEXTS
 from . import native
 from .blocks import COUNT_TYPES, EXACT_BELOW, LOW, MAP, PLAIN, STEPS, TIME, steps
 from .judged import Group
-from .native import Column
+from .native import Column, Data
 from .packed import Places
 from .ragged import lows_coded
 from .savings import COUNTED, saved
@@ -55,8 +55,8 @@ DTYPES = {"B": np.uint8, "H": np.uint16, "I": np.uint32, "Q": np.uint64, "q": np
 class StraightCalls(Straight):
     """Calls of some groups in the order of their ids, nearly: in that of their starts."""
 
-    def call_blocks(self, ranks: NDArray[np.uint64]) -> tuple[bytes, bytes]:
-        """Blocks of `llm_calls` and of `llm_hops`.
+    def call_blocks(self, ranks: NDArray[np.uint64]) -> tuple[list[Data], list[Data]]:
+        """Blocks of `llm_calls` and of `llm_hops`, in pieces.
 
         Args:
             ranks: of the trace of each call, in their order in the groups.
@@ -71,20 +71,21 @@ class StraightCalls(Straight):
         ]
         calls = [*shared, *self._call_columns()]
         hops = [*shared, *self._hop_columns()]
-        return native.block(calls, len(self)), native.block(hops, len(self))
+        return native.pieces(calls, len(self)), native.pieces(hops, len(self))
 
-    def link_block(self) -> bytes:
-        """A block of `span_links`; empty where no key joins any of them."""
-        keys, traces = [], []
+    def link_block(self) -> list[Data]:
+        """A block of `span_links`, in pieces; empty where no key joins any of them but those that stand in
+        `llm_calls`."""
+        keys, traces, size = [], [], 0
         for part in self._parts:
-            found = [each.strings() for each in part.group.joining()]
+            found = [each.strings() for each in part.group.joining() if not each.stands]
             keys += found
             traces += [hexes(part.traces(), 16)] * len(found)
-        size = sum(len(part) * len(part.group.part.keys) for part in self._parts)
+            size += len(part) * len(found)
         if not size:
-            return b""
+            return []
         columns = [("key", "String", b"".join(keys)), ("trace_id", "String", b"".join(traces))]
-        return native.block(columns, size)
+        return native.pieces(columns, size)
 
     def told(self) -> list[tuple[str, str]]:
         """Id and trace of each."""
@@ -94,8 +95,7 @@ class StraightCalls(Straight):
     def ids(self) -> bytes:
         """See `call.call_id`; 16 bytes of each."""
         both = np.concatenate((self._ids[:, :16], self._ids[:, 18:]), axis=1)
-        hashed = partial(blake2b, digest_size=8)
-        digests = [hashed(named.encode()).digest() for named in split(both.tobytes(), 24)]
+        digests = map(_digest, both.tobytes().hex(" ", 24).encode().split(b" "))
         starts = self.starts_ns.astype(">u8").view(np.uint8).reshape(-1, 8)
         ends = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 8)
         return np.concatenate((starts, ends), axis=1).tobytes()
@@ -241,6 +241,15 @@ def _by_what_decides(group: Group, places: Places) -> Iterator[tuple[Mapping[str
         at = places[some]
         said = {name: columns[name].known[columns[name].codes[at[0]]] for name in names}
         yield said, at
+
+
+_empty = blake2b(digest_size=8)
+
+
+def _digest(named: bytes) -> bytes:
+    found = _empty.copy()  # sooner made than a new one
+    found.update(named)
+    return found.digest()
 
 
 Known = tuple[NDArray[np.bool_], NDArray[Any]]

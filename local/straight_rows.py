@@ -24,12 +24,12 @@ from . import native
 from .blocks import LOW, MAP, TIME
 from .coded import Coded, joined
 from .judged import Group
-from .native import Column
+from .native import Column, Data
 from .packed import Places
 from .ragged import Cells, lows_coded
 from .strings import Strings, trimmed
 
-__all__ = ["LOWS", "Part", "Source", "Straight", "hexes", "of_spans", "source_of", "split"]
+__all__ = ["LOWS", "Part", "Source", "Straight", "hexes", "source_of", "split"]
 
 LOWS = "Array(LowCardinality(String))"
 
@@ -132,8 +132,8 @@ class Straight:
         columns = [[group.columns[name] for name in some] for group, some in each]
         return Cells(columns, self._sizes, self._order)
 
-    def span_block(self) -> bytes:
-        """A block of `spans`."""
+    def span_block(self) -> list[Data]:
+        """A block of `spans`, in pieces."""
         size = len(self)
         names = [tuple(group.columns) for group in self._groups]
         typed = [
@@ -157,7 +157,7 @@ class Straight:
             ("attributes", MAP, self._maps(names, self._cells(names).texts())),
             ("typed", LOWS, lows_coded(typed, self._of_part)),
         ]
-        return native.block(found, size)
+        return native.pieces(found, size)
 
     # --- of all rows -----------------------------------------------------------------------------
 
@@ -176,9 +176,9 @@ class Straight:
         assert found is not None
         return found.of(self._order)
 
-    def _maps(self, keys: Sequence[tuple[str, ...]], values: bytes) -> bytes:
+    def _maps(self, keys: Sequence[tuple[str, ...]], values: Data) -> bytes:
         """Data of a map, with the keys of each group."""
-        return lows_coded(keys, self._of_part) + values
+        return b"".join((lows_coded(keys, self._of_part), values))
 
     def _same(self, value: str) -> bytes:
         return native.low([value] * len(self))
@@ -196,15 +196,8 @@ class Straight:
         written = [mapped(source.resource)[0] for source in self._sources]
         data = [native.texts(list(each.values())) for each in written]
         values = Strings(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
-        return lows_coded([tuple(each) for each in written], self._of_source) + values.taken(
-            self._of_source
-        )
-
-
-def of_spans(parts: Sequence[Part], sources: Sequence[Source]) -> Straight:
-    """All of them in the order in which they were packed."""
-    rows = np.concatenate([part.group.rows for part in parts])
-    return Straight(parts, sources, np.argsort(rows, kind="stable"))
+        keys = lows_coded([tuple(each) for each in written], self._of_source)
+        return b"".join((keys, values.taken(self._of_source)))
 
 
 def _low(values: Sequence[str], codes: NDArray[Any]) -> bytes:

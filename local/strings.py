@@ -70,7 +70,13 @@ class Strings:
             return False
         return True
 
-    def taken(self, codes: NDArray[Any]) -> bytes:
+    def times(self, other: Strings) -> Strings:
+        """Each of them with each of the others behind it: one may be two or more strings then."""
+        behind = list(other.each())
+        data = b"".join([each + end for each in self.each() for end in behind])
+        return Strings(data, np.add.outer(self.sizes, other.sizes).ravel())
+
+    def taken(self, codes: NDArray[Any]) -> native.Data:
         """Those that `codes` name, one behind the other."""
         count = len(self.sizes)
         if len(codes) == count and codes[0] == 0 and (np.diff(codes) == 1).all():
@@ -85,7 +91,7 @@ class Strings:
         taken = pool.take(pa.array(codes))
         _, offsets, found = taken.buffers()
         end = np.frombuffer(offsets, np.int32)[len(taken)]
-        return bytes(memoryview(found)[:end])
+        return memoryview(found)[:end]
 
 
 def listed(parts: Sequence[Strings]) -> Strings:

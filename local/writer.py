@@ -174,13 +174,14 @@ class Writer:
         try:
             calls = self._stage.take(spans)
             links = [*self._stage.keys]
-            gone.add("spans", span_block(spans) if spans else b"")
-            gone.add("span_links", link_block([key for key, _ in links], [at for _, at in links]))
-            gone.add("llm_hops", hop_block(calls))
-            gone.add("llm_calls", call_block(calls) if calls else b"")
+            gone.add("spans", [span_block(spans)] if spans else [])
+            keys, traces = ([each[at] for each in links] for at in (0, 1))
+            gone.add("span_links", [link_block(keys, traces)] if links else [])
+            gone.add("llm_hops", [block] if (block := hop_block(calls)) else [])
+            gone.add("llm_calls", [call_block(calls)] if calls else [])
             for table in TABLES:
                 if table in gone.blocks:
-                    self._ledger.append(table, b"".join(gone.blocks[table]))
+                    self._ledger.append(table, *gone.blocks[table])
         except BaseException:
             self._stage.forget({span.trace_id for span in spans})
             self._stage.forget(trace_id for _, trace_id in gone.told)
@@ -197,7 +198,7 @@ class Writer:
     def _gone_straight(self, group: Sequence[_Batch]) -> Gone:
         sealed = [each for batch in group for each in batch.decoded.sealed]
         if self._recall is None or not sealed:
-            return Gone(rest=[(each, place) for each in sealed for place in range(len(each.spans))])
+            return Gone(rest=[(each, place) for each in sealed for place in range(len(each))])
         elsewhere = {span.trace_id for batch in group for span in batch.decoded.spans}
         return gone_straight(sealed, elsewhere, self._recall)
 

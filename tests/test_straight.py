@@ -17,7 +17,7 @@ from tollspan.collector.receiver import Malformed
 from tollspan.collector.row_prices import derived
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Stage
-from tollspan.local import alike, coded, ids, lately
+from tollspan.local import alike, coded, lately, packed
 from tollspan.local.ledger import Ledger, LedgerError
 from tollspan.local.recall import Recall
 from tollspan.local.writer import Told, Writer
@@ -27,7 +27,16 @@ ASKED = (
     "SELECT * FROM spans FINAL ORDER BY trace_id, span_id",
     "SELECT * FROM llm_calls FINAL ORDER BY call_id",
     "SELECT * FROM llm_hops FINAL WHERE owner != 'gone' ORDER BY call_id, hop_index",
-    "SELECT DISTINCT key, trace_id FROM span_links ORDER BY ALL",
+    # Of calls that went straight two keys stand in their rows alone.
+    """
+    SELECT * FROM (
+    SELECT key, trace_id FROM span_links
+    UNION DISTINCT
+    SELECT 'answer ' || response_id, trace_id FROM llm_calls WHERE response_id != ''
+    UNION DISTINCT
+    SELECT 'external ' || request_id, trace_id FROM llm_calls WHERE request_id != ''
+    ) ORDER BY ALL
+    """,
 )
 
 
@@ -37,7 +46,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         # So that a few spans are sorted as thousands are: in parts that are brought together, values that
         # seem to differ in every span apart from others.
         patch.setattr(alike, "FEWEST", 1)
-        patch.setattr(ids, "AT_ONCE", 5)
+        patch.setattr(packed, "AT_ONCE", 5)
         patch.setattr(coded, "SAMPLE", 2)
         patch.setattr(coded, "DIFFERENT", 1)
         made = Ledger(tmp_path_factory.mktemp("ledger"))
@@ -239,6 +248,25 @@ def test_what_comes_after_a_call_finds_it(
     assert [_without_version(each) for each in found] == [_without_version(each) for each in wanted]
 
 
+@pytest.mark.parametrize("straight", [True, False])
+def test_a_later_start_finds_a_call_by_what_others_say_of_it(
+    ledger: Ledger, straight: bool
+) -> None:
+    rows(ledger, [[protobuf(call(number) for number in range(1, 6))]], straight=straight)
+    recall = Recall(ledger)
+
+    assert recall.linked(["answer chatcmpl-00000003", "external request-4", "answer no-such"]) == [
+        f"{number + 100:032x}" for number in (3, 4)
+    ]
+    assert recall.linked(["external chatcmpl-00000003", "request chatcmpl-00000003"]) == []
+
+
+def test_calls_are_found_by_an_index(ledger: Ledger) -> None:
+    for sought in ("response_id", "request_id"):
+        said = ledger.query(f"EXPLAIN indexes = 1 SELECT 1 FROM llm_calls WHERE {sought} IN ['x']")
+        assert any(f"{sought}s" in str(row) for row in said), said
+
+
 def _without_version(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the ledger gave back may be told again, with a version that is higher."""
     return [{name: each for name, each in row.items() if name != "version"} for row in found]
@@ -250,7 +278,7 @@ def test_a_commit_that_failed_is_made_good_when_it_is_sent_again(
     body = protobuf([*(call(number) for number in range(1, 6)), foreign(9)])
     written = Written(ledger, straight=True)
 
-    def full(table: str, block: bytes) -> None:
+    def full(table: str, *block: bytes) -> None:
         raise LedgerError("no space left on device")
 
     with monkeypatch.context() as broken:
