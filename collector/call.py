@@ -13,6 +13,7 @@ from tollspan.processors.ownership import restated_usage
 from .evidence import Proof
 from .ownership import OWNER, RESTATED, Known, Part
 from .span import Span
+from .values import text
 
 __all__ = ["Call", "Hop", "call_id", "content", "made"]
 
@@ -106,7 +107,7 @@ def _proven(attributes: Mapping[str, Any], hops: Sequence[Hop], proven: Proof) -
         found[semconv.UPSTREAM_ATTEMPTS] = proven.attempts
         found[semconv.UPSTREAM_CONFIDENCE] = "at_least"
     for hop in hops:
-        if hop.attributes.get(semconv.HOP_NAME) in proven.gateways:
+        if text(hop.attributes.get(semconv.HOP_NAME)) in proven.gateways:
             hop.attributes = {**hop.attributes, semconv.HOP_EVIDENCE: "observed"}
     return found
 
@@ -117,7 +118,7 @@ REDACTION = ("leaked", "unknown", "proved")
 
 def _note_redaction(hops: Sequence[Hop], proofs: Iterable[Known]) -> None:
     """What was proved of a call's redaction stands on its first hop that is no model."""
-    told = {each.span.attributes.get(semconv.HOP_REDACTION) for each in proofs if each.span}
+    told = [each.span.attributes.get(semconv.HOP_REDACTION) for each in proofs if each.span]
     state = next((each for each in REDACTION if each in told), None)
     for hop in hops:
         if state is not None and hop.attributes.get(semconv.HOP_ROLE) not in (None, "", "model"):

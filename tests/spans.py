@@ -157,6 +157,10 @@ def _any(value: Any) -> AnyValue:
         made = AnyValue()
         made.array_value.values.extend(_any(each) for each in value)
         return made
+    if isinstance(value, dict):
+        made = AnyValue()
+        made.kvlist_value.values.extend(_pairs(value))
+        return made
     return AnyValue(string_value=value)
 
 
