@@ -11,7 +11,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from needs import missing
 
 from drivers import KEY
 
@@ -71,7 +71,7 @@ def _cohere(url: str, is_async: bool) -> Any:
 def _google(url: str, is_async: bool) -> Any:
     types: Any = import_module("google.genai.types")
     if not hasattr(types, "HttpRetryOptions"):
-        pytest.skip("this version of google-genai repeats nothing that can be set")
+        missing("retries of google-genai", "this version repeats nothing that can be set")
     made = import_module("drivers.google_genai").client(url)
     options = types.HttpOptions(
         base_url=url,
