@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -54,6 +55,7 @@ class Recording:
         "id",
         "limit",
         "method",
+        "most",
         "pieces",
         "request_headers",
         "request_pieces",
@@ -82,8 +84,9 @@ class Recording:
         self.id = wirefile.new_id(start_ns)
         self.started_ns = start_ns
         self.started_s = monotonic()
-        kept_kb = settings().wire_exchange_kb
-        self.limit = kept_kb * 1024 if kept_kb else 0
+        self.limit = settings().wire_exchange_kb * 1024
+        self.most: float = self.limit + MARGIN if self.limit else inf
+        """Bytes of a body after which no more of it is held."""
         self.call = dict(facts)
         self.method = method
         self.url = url
@@ -101,7 +104,7 @@ class Recording:
         """When each piece came. Apart from them: pairs would keep the caller's garbage collector busy."""
         self.size = 0
         self.held = 0
-        """Bytes of both bodies that are kept in memory."""
+        """Bytes of both bodies that are kept in memory, once it is over."""
         self.unseen = ""
         self.how = ""
         """`complete`, `closed`, `dropped`, `broken`, `cancelled`, `failed` or `exit`, once over."""
@@ -142,26 +145,25 @@ class Recording:
     # --- told by the bodies -----------------------------------------------------------------------
     def asked(self, piece: Any) -> None:
         """A piece of the request's body left."""
-        self.asked_size += len(piece)
-        if not self.limit or self.asked_size - len(piece) < self.limit + MARGIN:
+        if self.asked_size < self.most:
             self.request_pieces.append(bytes(piece))
-            self.held += len(piece)
+        self.asked_size += len(piece)
 
     def saw(self, piece: Any) -> None:
-        """A piece of the response's body came to the caller."""
+        """A piece of the response's body came to the caller, who waits: a stream has hundreds."""
         length = len(piece)
         if self.how or not length:
             return
-        if not self.limit or self.size < self.limit + MARGIN:
+        if self.size < self.most:
             self.times_s.append(monotonic())
-            self.pieces.append(bytes(piece))
-            self.held += length
+            self.pieces.append(piece if type(piece) is bytes else bytes(piece))
         self.size += length
 
     def finish(self, how: str) -> None:
         """The exchange is over; only the first end counts. Safe in finalisers."""
         if self.writer.open.pop(id(self), None) is not None:
             self.how, self.ended_s = how, monotonic()
+            self.held = sum(map(len, self.pieces)) + sum(map(len, self.request_pieces))
             self.writer.put(self)
 
 

@@ -94,17 +94,17 @@ def alike(text: str, at: int, gap: str, shape: Shape, frame: Frame) -> Run | Non
     if not text.startswith(gap + frame.fixed[0], at):
         return None
     begin = at = at + len(gap)
-    length = sum(map(len, frame.fixed)) + len(gap) + 8
+    around = sum(map(len, frame.fixed)) + len(gap)
     columns: tuple[list[str], ...] = tuple([] for _ in frame.places)
     count = FIRST
     while True:
-        *events, _ = text[at : at + count * length].split(gap)
-        apart = _apart(events, frame)
+        *events, _ = text[at : at + count * (around + 8)].split(gap)
+        apart = _apart(events, frame, gap)
         for column, values in zip(columns, apart, strict=True):
             column += values
-        del events[len(apart[0]) :]
-        at += sum(map(len, events)) + len(gap) * len(events)
-        if len(events) < count // 2:
+            at += sum(map(len, values))
+        at += around * len(apart[0])
+        if len(apart[0]) < count // 2:
             break
         count = min(4 * count, MOST)
     return Run(shape, frame, begin, at - len(gap), len(gap), columns) if columns[0] else None
@@ -134,17 +134,11 @@ def _frame(shape: Shape) -> Frame | None:
     return Frame((*fixed, before), tuple(sorted(shape.varying)), tuple(names))
 
 
-def _apart(events: Sequence[str], frame: Frame) -> list[list[str]]:
+def _apart(events: list[str], frame: Frame, gap: str) -> list[list[str]]:
     """The values of `events` by column, up to the first that is not of `frame`."""
-    first, *middles, last = frame.fixed
-    begin, end, least = len(first), -len(last), len(first) + len(last)
-    rest = []
-    for event in events:
-        if not (event.startswith(first) and event.endswith(last) and len(event) >= least):
-            break
-        rest.append(event[begin:end])
+    rest = _within(events, frame, gap)
     columns: list[list[str]] = []
-    for middle in middles:
+    for middle in frame.fixed[1:-1]:
         parts = [event.partition(middle) for event in rest]
         found = next((at for at, part in enumerate(parts) if not part[1]), len(parts))
         columns.append([value for value, _, _ in parts[:found]])
@@ -152,6 +146,25 @@ def _apart(events: Sequence[str], frame: Frame) -> list[list[str]]:
     columns.append(rest)
     good = min(_good(column, place) for column, place in zip(columns, frame.places, strict=True))
     return [column[:good] for column in columns]
+
+
+def _within(events: list[str], frame: Frame, gap: str) -> list[str]:
+    """What stands between the begin and the end of `frame` in `events`, up to the first that has
+    others."""
+    first, last = frame.fixed[0], frame.fixed[-1]
+    begin, end, least = len(first), -len(last), len(first) + len(last)
+
+    def is_one(event: str) -> bool:
+        return event.startswith(first) and event.endswith(last) and len(event) >= least
+
+    while events and not is_one(events[-1]):
+        events.pop()
+    rest = [event[begin:end] for event in events]
+    # Most often they all are: put together again they then are what they were.
+    between = f"{last}{gap}{first}"
+    if events and f"{first}{between.join(rest)}{last}" != gap.join(events):
+        del rest[next(at for at, event in enumerate(events) if not is_one(event)) :]
+    return rest
 
 
 def _good(values: Sequence[str], place: int) -> int:

@@ -7,10 +7,10 @@ attribute are the client's own. When nobody holds it any more, the answer was dr
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tollspan.guard import quietly
+from tollspan.guard import harmless, quietly
 
 from ._reading import Proxy
 from ._streaming_body import Raw
@@ -29,6 +29,11 @@ class Tap:
     def __init__(self, recording: Recording, back: Any = None) -> None:
         self._recording = recording
         self._back = back
+
+    @property
+    def each(self) -> Callable[[Any], None]:
+        """What is told each part where its end is told apart from it."""
+        return self._recording.saw
 
     def saw(self, part: Any, asked: Any = 1) -> None:
         """`part` was read, when `asked` bytes were wanted: None and negative numbers are all."""
@@ -64,10 +69,11 @@ class Tap:
 class _Each:
     """An iterator of the client's, looked at. No generator: what is dropped must close at once."""
 
-    __slots__ = ("_next", "_tap")
+    __slots__ = ("_next", "_saw", "_tap")
 
     def __init__(self, parts: Any, tap: Tap) -> None:
         self._next = parts.__next__
+        self._saw = harmless(tap.each)
         self._tap = tap
 
     def __iter__(self) -> _Each:
@@ -84,18 +90,18 @@ class _Each:
             with quietly:
                 self._tap.failed(error)
             raise
-        with quietly:
-            self._tap.saw(part, 0)
+        self._saw(part)
         return part
 
 
 class _EachAsync:
     """The async half of `_Each`."""
 
-    __slots__ = ("_next", "_tap")
+    __slots__ = ("_next", "_saw", "_tap")
 
     def __init__(self, parts: Any, tap: Tap) -> None:
         self._next = parts.__anext__
+        self._saw = harmless(tap.each)
         self._tap = tap
 
     def __aiter__(self) -> _EachAsync:
@@ -112,8 +118,7 @@ class _EachAsync:
             with quietly:
                 self._tap.failed(error)
             raise
-        with quietly:
-            self._tap.saw(part, 0)
+        self._saw(part)
         return part
 
 
@@ -149,10 +154,7 @@ class _Leaving:
     """Sees the pieces of a request's body; in the place of a `Tap`."""
 
     def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-
-    def saw(self, part: Any, asked: Any = 1) -> None:
-        self._recording.asked(part)
+        self.each = recording.asked
 
     def ended(self) -> None: ...
 

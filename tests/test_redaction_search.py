@@ -18,10 +18,11 @@ from test_redaction import HARMLESS, PLANTED, WAYS
 from tollspan import redaction
 from tollspan.instrumentation._wire_spelled import Spelled
 from tollspan.redaction import Found, Redactor
+from tollspan.redaction_base64 import SHORTEST_CODED, maybe_texts, opened
 from tollspan.redaction_letters import LONG
 from tollspan.redaction_names import _NAME, _VALUE, Names, _looks_secret
 from tollspan.redaction_rules import BUILT_IN, Rule, Rules
-from tollspan.redaction_views import _ESCAPE, MARKS, View, _meant, _unescaped, is_long, opened
+from tollspan.redaction_views import _ESCAPE, MARKS, View, _meant, views
 
 CODED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 SECRETS = [value for _, value in PLANTED.values()]
@@ -131,6 +132,24 @@ def test_so_it_is_in_long_texts_of_lines_with_few_escapes(texts: list[str], at: 
     assert Redactor(key="k").found(whole) == Plain(key="k").found(whole)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        '\\"password\\"\n\n\n: \\"{}\\"',
+        "passw\\u006frd = '{}'",
+        "a\\napi_key={}",
+        "secret_key\\u003d{}",
+    ],
+)
+def test_a_name_that_escapes_hide_in_a_long_text_is_found_with_all_of_its_value(named: str) -> None:
+    far = "It is a line.\n" * 120
+    text = far + named.format("planted12planted it goes on\n" * 20) + far
+    found = Redactor().found(text)
+
+    assert found == Plain().found(text)
+    assert [each.rule for each in found] == ["named_secret"]
+
+
 @settings(max_examples=40)
 @given(TEXTS, st.sampled_from(["ann ünal", "ORD-123", 'national_id: "1-2"', "ORD-ann ünalORD-12"]))
 def test_so_it_is_with_rules_of_the_users_own(text: str, own: str) -> None:
@@ -170,26 +189,63 @@ def test_what_a_rule_of_coded_letters_matches_begins_with_enough_of_them(
 MANY = "\\n" * 700
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(
-    st.text(alphabet='\\"nu00416bx/\n', max_size=80),
-    st.sampled_from(["{}", "{}" + MANY, f'["{{}}{MANY}"]', f'["{MANY}{{}}']),
+    st.text(alphabet='\\"nu00416bxd8/\n:,', max_size=80),
+    st.sampled_from(
+        ["{}", "{}" + MANY, f'["{{}}{MANY}"]', f'["{MANY}{{}}', f'{{{{"{{}}":"{MANY}"}}}}']
+    ),
 )
 def test_escapes_are_undone_as_one_by_one(text: str, way: str) -> None:
     text = way.format(text)
-    plain, marks_only = _unescaped(text)
+    view = next(views(text), None)
 
-    assert plain == _ESCAPE.sub(_meant, text)
-    assert not marks_only or {_meant(each) for each in _ESCAPE.finditer(text)} <= set(MARKS)
+    assert (view.text if view else text) == _ESCAPE.sub(_meant, text)
+    marks_only = {_meant(each) for each in _ESCAPE.finditer(text)} <= set(MARKS)
+    assert view is None or marks_only or not view.has_marks_only
 
 
-@pytest.mark.parametrize("around", ["{}", f'["{MANY}{{}}"]', f"{MANY}{{}}"])
+@pytest.mark.parametrize("around", ["\\n{}", f'["{MANY}{{}}"]', f"{MANY}{{}}"])
 def test_a_text_is_known_whose_escapes_stand_for_no_letters(around: str) -> None:
     said = json.dumps('\n\r\t\b\f\\ and "')[1:-1]
 
-    assert _unescaped(around.format(said))[1]
+    assert next(views(around.format(said))).has_marks_only
     for letter in ("\\u0073", "\\/", "\\s", "\\u00e9"):
-        assert not _unescaped(around.format(said + letter))[1]
+        assert not next(views(around.format(said + letter))).has_marks_only
+
+
+@settings(max_examples=150)
+@given(
+    st.recursive(
+        st.one_of(st.text(alphabet='a\\"\n/é😀:,', max_size=9), st.integers(), st.booleans()),
+        lambda more: (
+            st.lists(more, max_size=3) | st.dictionaries(st.text('a"\\', max_size=3), more)
+        ),
+        max_leaves=9,
+    ),
+    st.sampled_from([None, 1]),
+    st.sampled_from(["", ",", "]", '"', "{", "\0"]),
+)
+def test_an_outline_says_what_the_whole_says_but_for_its_strings(
+    said: object, indent: int | None, more: str
+) -> None:
+    text = json.dumps({"a": said, "b": "\n" * 5000}, indent=indent, ensure_ascii=False)
+    view = next(views(text))
+
+    assert view.outline
+    assert _outlined(json.loads(view.outline)) == _outlined(json.loads(text))
+    broken = next(views(text + more))
+    is_json, _ = redaction._document(text + more)
+    assert not broken.outline or redaction._document(broken.outline)[0] is is_json
+
+
+def _outlined(said: object) -> object:
+    """`said` with whether a mark is in each string, in place of it."""
+    if isinstance(said, dict):
+        return {name: _outlined(each) for name, each in said.items()}
+    if isinstance(said, list):
+        return [_outlined(each) for each in said]
+    return '"' in said or "\\" in said if isinstance(said, str) else said
 
 
 @settings(max_examples=150)
@@ -214,8 +270,30 @@ def test_base64_is_opened_wherever_in_it_a_text_begins(said: str | bytes, before
     run = (before.encode() + base64.urlsafe_b64encode(plain)).rstrip(b"=")
 
     assert list(opened(run + b"0" * 16)) == list(_opened_plainly(run + b"0" * 16))
-    if is_long(run):
+    if len(run) >= SHORTEST_CODED:
         assert list(opened(run)) == list(_opened_plainly(run))
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.one_of(
+            st.text(CODED, min_size=1, max_size=40).map(str.encode),
+            st.text(min_size=9, max_size=30).map(
+                lambda said: base64.b64encode(said.encode("utf-8", "surrogatepass")).rstrip(b"=")
+            ),
+        )
+    )
+)
+def test_only_what_says_no_text_stays_closed(runs: list[bytes]) -> None:
+    long = [run for run in runs if len(run) >= SHORTEST_CODED]
+    worth = maybe_texts(b"\n".join(runs))
+
+    assert [list(opened(run)) for run in long if run not in worth] == [
+        [] for run in long if run not in worth
+    ]
+    assert all(run in worth for run in long if any(_opened_plainly(run)))
+    assert set(worth) <= set(long)
 
 
 def _opened_plainly(run: bytes) -> Iterator[str]:

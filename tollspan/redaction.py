@@ -25,12 +25,12 @@ from itertools import accumulate, chain
 from typing import Any
 from urllib.parse import unquote_plus
 
-from . import redaction_views
+from . import redaction_base64, redaction_views
 from .redaction_edits import Edit, Found, applied
 from .redaction_letters import Letters
 from .redaction_names import Names
-from .redaction_rules import BUILT_IN, SECRET_NAMES, Rule, Rules
-from .redaction_search import matches
+from .redaction_rules import BUILT_IN, SECRET_NAMES, Rules
+from .redaction_search import Hinted, matches
 
 __all__ = ["MARK", "Found", "Redactor"]
 
@@ -47,8 +47,8 @@ _SECRET_PARAMETER = re.compile(
     r"|x-(?:amz|goog)-.*",
     re.IGNORECASE,
 )
-SHORT, LONG = 2048, 64 * 1024
-"""Letters of a text before which others are let through; and before each rule, where it is long."""
+SHORT, LONG = 8 * 1024, 64 * 1024
+"""Letters of a text before which others are let through; and of one before each step of looking."""
 PER_MEMBER = 200
 """Letters of a text for each of its members that is looked at."""
 _APART = "\n" * (redaction_views.LINES + 1)
@@ -62,7 +62,8 @@ _PARAMETER = re.compile(r"([^&;=?#]{1,256})=([^&;#]*)")
 class Redactor:
     """Masks by `rules`; with `key`, each mask carries a fingerprint. Keeps nothing of what it saw.
 
-    `between` is called between two patterns on a long text: a thread can give way to others there.
+    `between` is called before a long text, and inside a very long one: a thread can give way to others
+    there.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class Redactor:
         self._between = between
         self._key = key.encode()
         self._names = Names(self.rules)
-        self._shapes = [rule for rule in self.rules.rules if not rule.of_digits]
-        self._by_line = [rule for rule in self.rules.rules if rule.by_line]
-        self._over_lines = [rule for rule in self.rules.rules if not rule.by_line]
+        whole = self.rules.rules
+        self._all = Hinted(whole)
+        self._shapes = Hinted([rule for rule in whole if not rule.of_digits])
+        self._by_line = Hinted([rule for rule in whole if rule.by_line])
+        self._over_lines = Hinted([rule for rule in whole if not rule.by_line])
         hints = (*(hint for rule in self.rules.rules for hint in rule.hints), *self.rules.fields)
         self._is_of_words = set(redaction_views.MARKS).isdisjoint("".join(hints))
         """Whether none of the words that are looked for can come of an escape of a mark."""
@@ -122,11 +125,12 @@ class Redactor:
 
     def found(self, text: str) -> list[Found]:
         """What is to be masked in `text`, in order; what overlaps is one."""
+        self._let_others(text, SHORT)
         views = redaction_views.views(text)
-        is_json, document = _document(text) if self.is_built_in and "\\" in text else (False, None)
-        if is_json:
+        view = next(views, None) if self.is_built_in and "\\" in text else None
+        is_json, document = _document(view.outline or text) if view is not None else (False, None)
+        if view is not None and is_json:
             # What its escapes stand for is what it says; as it is written nobody reads it.
-            view = next(views)
             seen = before = Letters(view.text)
             all_found = [view.back(each) for each in chain(self._in(seen), self._in_base64(seen))]
             if self._names.end_elsewhere(document, len(text) // PER_MEMBER):
@@ -134,6 +138,7 @@ class Redactor:
         else:
             seen = before = Letters(text)
             all_found = [*self._in(seen), *self._in_base64(seen)]
+            views = views if view is None else chain([view], views)
         for view in views:
             known = before if view.read is before.text and self._is_of_words else None
             before = _letters(view, known)
@@ -143,15 +148,15 @@ class Redactor:
     def _in_base64(self, seen: Letters) -> Iterator[Found]:
         """What runs of base64 say when they are opened; of each such run all is masked."""
         hidden = self._hidden(seen)
-        for start, end, run in redaction_views.runs(seen) if hidden else ():
+        for start, end, run in redaction_base64.runs(seen) if hidden else ():
             for each in hidden.get(run, ()):
                 yield each._replace(start=start, end=end)
 
     def _hidden(self, seen: Letters) -> dict[bytes, list[Found]]:
         """What runs of base64 say when they are opened, as far as it is to be masked."""
         hidden: dict[bytes, list[Found]] = {}
-        for run in filter(redaction_views.is_long, seen.different):
-            for plain in redaction_views.opened(run):
+        for run in redaction_base64.maybe_texts(seen.together):
+            for plain in redaction_base64.opened(run):
                 if found := list(self._in(Letters(plain), by_shape_only=True)):
                     hidden.setdefault(run, []).extend(found)
         return hidden
@@ -169,23 +174,32 @@ class Redactor:
             number = bisect_right(begins, each.start) - 1
             far = lines[number][0] - begins[number]
             yield each._replace(start=each.start + far, end=each.end + far)
-        yield from self._of_names(seen)
+        # A value may go on for ever, but a name and the sign behind it stand close together.
+        if not seen.is_named:
+            for _ in self._of_names(parts):
+                pass
+        if seen.is_named or parts.is_named:
+            yield from self._of_names(seen)
 
     def _in(self, seen: Letters, *, by_shape_only: bool = False) -> Iterator[Found]:
         # Digits in the noise of a decoded picture are nobody's.
-        yield from self._of_rules(self._shapes if by_shape_only else self.rules.rules, seen)
+        yield from self._of_rules(self._shapes if by_shape_only else self._all, seen)
         yield from self._of_names(seen)
 
-    def _of_rules(self, rules: Iterable[Rule], seen: Letters) -> Iterator[Found]:
-        length = len(seen.text)
-        for number, rule in enumerate(rules):
-            if self._between is not None and length > (LONG if number else SHORT):
-                self._between()
-            for match in matches(rule, seen):
+    def _of_rules(self, rules: Hinted, seen: Letters) -> Iterator[Found]:
+        self._let_others(seen.text, LONG)
+        for rule, hints in rules.due(seen):
+            self._let_others(seen.text, LONG)
+            for match in matches(rule, seen, hints):
                 group = match.lastindex or 0
                 value = match[group]
                 if value and (rule.check is None or rule.check(value)):
                     yield Found(match.start(group), match.end(group), rule.name, value)
+
+    def _let_others(self, text: str, length: int) -> None:
+        """Give way, if `text` is longer than `length`."""
+        if self._between is not None and len(text) > length:
+            self._between()
 
     def _of_names(self, seen: Letters) -> Iterator[Found]:
         for found in self._names.found(seen):

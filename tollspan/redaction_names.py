@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from .redaction_letters import Letters, places
+from .redaction_letters import Letters, Words, places
 from .redaction_rules import MAYBE_SECRET_NAMES, NAME_CORES, NAMED, SECRET_NAMES, Rules
 
 __all__ = ["Names"]
@@ -36,16 +36,18 @@ class Names:
         self._named = re.compile("|".join(names), re.IGNORECASE) if names else None
         self._maybe = re.compile(MAYBE_SECRET_NAMES, re.IGNORECASE) if rules.names else None
         cores = [*(NAME_CORES if rules.names else ()), *rules.fields]
-        self._cores = [core.encode("latin-1", "replace") for core in cores]
+        self._cores = Words("lower", [core.encode("latin-1", "replace") for core in cores])
         self.kind = lru_cache(maxsize=2048)(self._kind_of)
 
     def found(self, seen: Letters) -> Iterator[tuple[int, int, str, str]]:
         """Start, end, rule and text of each value.
 
         The words that such names have in common are looked for first, as bytes, of which each stands
-        for one letter: that is ten times faster than any pattern.
+        for one letter: that is ten times faster than any pattern. At the end `seen` knows whether it has
+        such a name, with whatever value.
         """
-        cores = seen.having(self._cores, "lower")
+        seen.is_named = False
+        cores = seen.having(self._cores)
         if not cores:
             return
         text, lower = seen.text, seen.lower
@@ -60,6 +62,7 @@ class Names:
             kind = self.kind(match[1]) if match else ""
             if match is None or not kind or match.start() < done:
                 continue
+            seen.is_named = True
             # What may be no secret at all is looked at so far only: the next name begins inside it.
             most = match.end() + LONGEST_MAYBE if kind == "maybe" else len(text)
             if (value := _VALUE.match(text, match.end(), most)) is None:

@@ -1,4 +1,4 @@
-"""A text as others will read it: escapes of JSON undone, percent signs decoded, base64 opened.
+"""A text as others will read it: escapes of JSON undone, percent signs decoded.
 
 A secret hides from a pattern when it is written another way: `sk\\u002dabc`, a PEM whose line breaks
 are `\\n`, `%2B49…` in a query. A view is the decoded text and the way back: which characters of the
@@ -8,23 +8,16 @@ original stand behind each of its own.
 from __future__ import annotations
 
 import re
-from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import product
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from .redaction_edits import Found
-from .redaction_letters import Letters
 
-__all__ = ["MARKS", "View", "is_long", "opened", "runs", "views"]
+__all__ = ["MARKS", "View", "views"]
 
 MOST_LEVELS = 3
 """JSON in a string of JSON in a string of JSON."""
-
-SHORTEST_CODED, LONGEST_SHIFTED, SHORTEST_TEXT = 16, 16 * 1024, 24
-"""Characters of base64 that are looked into, up to how many its beginning is searched for, and bytes
-that are text before what they say is looked at."""
 
 LINES, SPARSE = 5, 300
 """Lines that are looked at around what was decoded, in a text of so many letters for each."""
@@ -32,8 +25,11 @@ LINES, SPARSE = 5, 300
 FEW = 200
 """Escapes that are decoded faster one by one."""
 
-LONG_STRINGS = 400
+LONG_STRINGS = 120
 """Letters for each string of a text that is read string by string."""
+
+_ENDS_VALUE = (",", "}", "]")
+"""What stands behind a string in JSON that is no name, where no blank does."""
 
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PERCENT = re.compile(r"%[0-7][0-9a-fA-F]")
@@ -50,8 +46,8 @@ class View:
     """`read` with what `escape` finds decoded, and where its characters came from."""
 
     __slots__ = (
-        *("_at", "_changed", "_escapes", "_from", "_outer", "_shorter"),
-        *("has_marks_only", "is_sparse", "read", "text"),
+        *("_at", "_changed", "_escapes", "_from", "_has_marks_only", "_outer", "_shorter"),
+        *("is_sparse", "outline", "read", "text"),
     )
 
     def __init__(
@@ -61,12 +57,15 @@ class View:
         escape: re.Pattern[str],
         outer: View | None = None,
         *,
-        has_marks_only: bool = False,
+        has_marks_only: bool | None = False,
+        outline: str = "",
     ) -> None:
         self.text = text
         self.read = read
-        self.has_marks_only = has_marks_only
-        """Whether `MARKS` are all that was decoded: no other word stands in it than before."""
+        self.outline = outline
+        """Where `read` was read string by string: what is JSON if `read` is, and says of each value
+        that is a string only whether a quotation mark or a backslash is in it."""
+        self._has_marks_only = has_marks_only
         self._outer = outer
         self._escapes = escape.finditer(read)
         self._shorter = 0
@@ -78,6 +77,13 @@ class View:
         self._changed: list[tuple[int, int]] | None = None
         self._from = [0]
         """Where those places are in the text that was decoded."""
+
+    @property
+    def has_marks_only(self) -> bool:
+        """Whether `MARKS` are all that was decoded: no other word stands in it than before."""
+        if self._has_marks_only is None:  # JSON, which has no others but these
+            self._has_marks_only = "\\u" not in self.read and "\\/" not in self.read
+        return self._has_marks_only
 
     def origin(self, place: int) -> int:
         """Where the character at `place` begins in the original; its length for the end."""
@@ -147,8 +153,6 @@ def _unescaped(text: str) -> tuple[str, bool]:
             return _meant(escape)
 
         return _ESCAPE.sub(meant, text), _WRITTEN.issuperset(escapes)
-    if (read := _read_strings(text)) is not None:
-        return read, True
     parts = text.split("\\\\")
     marks_only = True
     for number, part in enumerate(parts):
@@ -162,25 +166,32 @@ def _unescaped(text: str) -> tuple[str, bool]:
     return "\\".join(parts), marks_only
 
 
-def _read_strings(text: str) -> str | None:
-    """`text` decoded, if it is JSON of few strings with escapes of `MARKS` only: a prompt of source
-    code is. None where it is not: then nothing of it may be decoded so."""
-    if "\\u" in text or "\\/" in text:
-        return None
+def _read_strings(text: str) -> tuple[str, str] | None:
+    """`text` decoded and its outline, if it is JSON of few strings: a prompt of source code is. None
+    where it is not, or an escape in it is half of a letter: then nothing of it may be decoded so."""
     parts: list[str] = []
+    outline: list[str] = []
     at = 0
     for _ in range(len(text) // LONG_STRINGS):
         quote = text.find('"', at)
-        parts.append(text[at : quote + 1] if quote >= 0 else text[at:])
-        if "\\" in parts[-1]:
+        between = text[at : quote + 1] if quote >= 0 else text[at:]
+        if "\\" in between:
             return None
+        parts.append(between)
+        outline.append(between)
         if quote < 0:
-            return "".join(parts)
+            return "".join(parts), "".join(outline)
         try:
-            said, at = scanstring(text, quote + 1, False)
+            said, at = scanstring(text, quote + 1, True)
         except ValueError:
             return None
+        if not said.isascii() and text.find("\\u", quote, at) >= 0:
+            return None
         parts += (said, '"')
+        if text.startswith(_ENDS_VALUE, at):
+            outline.append(r'\""' if '"' in said or "\\" in said else '"')
+        else:  # a name, or no JSON
+            outline.append(text[quote + 1 : at])
     return None
 
 
@@ -191,83 +202,19 @@ def views(text: str) -> Iterator[View]:
     for _ in range(MOST_LEVELS):
         if "\\" not in read:
             break
-        plain, marks_only = _unescaped(read)
-        if len(plain) == len(read):  # each escape is longer than what it stands for
+        found = _view(read, found)
+        if len(found.text) == len(read):  # each escape is longer than what it stands for
             break
-        found = View(plain, read, _ESCAPE, found, has_marks_only=marks_only)
         yield found
-        read = plain
+        read = found.text
     if "%" in text and len(plain := _PERCENT.sub(_meant, text)) < len(text):
         yield View(plain, text, _PERCENT)
 
 
-def runs(seen: Letters) -> Iterator[tuple[int, int, bytes]]:
-    """Start, end (with the signs that fill it up) and letters of what may be base64."""
-    for start, end in seen.coded:
-        filled = end
-        while filled < end + 2 and seen.plain.startswith(b"=", filled):
-            filled += 1
-        yield start, filled, seen.plain[start:end]
-
-
-# --- base64 ---------------------------------------------------------------------------------------
-
-_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-
-def _begins_text(first: int, second: int) -> bool:
-    """Whether 12 bits of base64 can begin a text in UTF-8."""
-    byte, next_bits = (
-        first << 2 | second >> 4,
-        (second & 15) >> 2,
-    )  # of the next byte: its first two
-    if byte < 0x80:
-        return next_bits != 2
-    return 0xC2 <= byte <= 0xF4 and next_bits == 2
-
-
-_BEGINNINGS = frozenset(
-    bytes((_LETTERS[first], _LETTERS[second]))
-    for first, second in product(range(64), repeat=2)
-    if _begins_text(first, second)
-)
-_UTF_8 = re.compile(
-    rb"(?:[\x00-\x7f]++|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
-    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}"
-    rb"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*+"
-)
-_HEAD = 36
-"""Letters of base64 that say `SHORTEST_TEXT` bytes and the rest of a letter that they cut."""
-
-
-def is_long(run: bytes) -> bool:
-    """Whether `run` is looked into."""
-    return len(run) >= SHORTEST_CODED
-
-
-def opened(run: bytes) -> Iterator[str]:
-    """What `run` says when it is decoded, if that is a text.
-
-    It may begin with characters that are not part of it (`file/` before), so that short ones are
-    decoded at each of four beginnings.
-    """
-    run = run.replace(b"-", b"+").replace(b"_", b"/")
-    for shift in range(4) if len(run) <= LONGEST_SHIFTED else range(1):
-        if run[shift : shift + 2] not in _BEGINNINGS:
-            continue
-        length = len(run) - shift
-        length -= length % 4 == 1
-        enough = min(SHORTEST_TEXT, length * 3 // 4 - 3)
-        head = _UTF_8.match(_bytes(run[shift : shift + min(length, _HEAD)]))
-        if head is None or head.end() < enough:
-            continue
-        plain = _bytes(run[shift : shift + length])
-        try:
-            yield plain.decode()
-        except UnicodeDecodeError as error:
-            if error.start >= enough:  # a text, and then something else
-                yield plain.decode("latin-1")
-
-
-def _bytes(coded: bytes) -> bytes:
-    return a2b_base64(coded + b"=" * (-len(coded) % 4))
+def _view(read: str, outer: View | None) -> View:
+    """`read`, in which there is a backslash, with its escapes undone."""
+    if read.startswith(("{", "[")) and (strings := _read_strings(read)) is not None:
+        plain, outline = strings
+        return View(plain, read, _ESCAPE, outer, has_marks_only=None, outline=outline)
+    plain, marks_only = _unescaped(read)
+    return View(plain, read, _ESCAPE, outer, has_marks_only=marks_only)

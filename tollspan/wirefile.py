@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
@@ -117,8 +117,12 @@ def usable(place: Path) -> Path:
 def new_id(time_ns: int) -> str:
     """An id for an exchange that began at `time_ns` since the epoch."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    began = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
-    return f"{began}{rest // 1000:06d}-{secrets.token_hex(6)}"
+    return f"{_second(seconds)}{rest // 1000:06d}-{secrets.token_hex(6)}"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
 
 
 _MARKS = "|^~`#@"
@@ -142,6 +146,11 @@ def chunks(offsets_s: Sequence[float], texts: Sequence[str]) -> str:
     return "\n".join([line] * count) % tuple(told)
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""A file that was not there before, written as it is told."""
+
+
 def write(place: Path, wire_id: str, lines: Iterable[dict[str, Any] | str]) -> int:
     """Write one exchange, whole or not at all; gives the bytes that its file has.
 
@@ -153,16 +162,19 @@ def write(place: Path, wire_id: str, lines: Iterable[dict[str, Any] | str]) -> i
     zstd = _zstd()
     packed = gzip.compress(text, _LEVEL, mtime=0) if zstd is None else zstd.compress(text)
     suffix = _SUFFIXES[zstd is not None]
-    waiting = place / f".{wire_id}.part"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(waiting, flags, 0o600)
+    waiting = os.path.join(place, f".{wire_id}.part")
+    descriptor = os.open(waiting, _NEW, 0o600)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(packed)
-        os.replace(waiting, place / (wire_id + suffix))
+        try:
+            left = memoryview(packed)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+        os.replace(waiting, os.path.join(place, wire_id + suffix))
     except BaseException:
         with suppress(OSError):
-            waiting.unlink()
+            os.unlink(waiting)
         raise
     return len(packed)
 
