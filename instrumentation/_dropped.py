@@ -19,7 +19,8 @@ from tollspan.guard import quietly
 __all__ = ["drop", "ends", "listen", "settled"]
 
 _queue: SimpleQueue[Any] = SimpleQueue()
-_listening = False
+_place = _thread.allocate_lock()
+"""Taken by the one thread: calls end in the order in which they were dropped."""
 _end: Callable[[Any], None]
 
 
@@ -31,13 +32,15 @@ def ends(end: Callable[[Any], None]) -> None:
 
 def listen() -> None:
     """Start the thread, at the first answer that can be dropped; a fork needs another one."""
-    global _listening
-    if not _listening:
-        _listening = True
-        try:
-            _thread.start_new_thread(_work, ())
-        except RuntimeError:  # no more threads: such calls end when the process does
-            _listening = False
+    if _place.acquire(blocking=False):
+        _start()
+
+
+def _start() -> None:
+    try:
+        _thread.start_new_thread(_work, ())
+    except RuntimeError:  # no more threads: such calls end when the process does
+        _place.release()
 
 
 def drop(call: Any) -> None:
@@ -54,7 +57,6 @@ def settled(timeout_s: float = 10.0) -> bool:
 
 
 def _work() -> None:
-    global _listening
     try:
         while True:
             dropped = _queue.get()
@@ -65,12 +67,13 @@ def _work() -> None:
                     _end(dropped)
             del dropped
     finally:
-        _listening = False
+        # A fault is raised (`TOLLSPAN_RAISE=1`), or an exit: what is dropped from now on ends, too.
+        _start()
 
 
 def _after_fork() -> None:
-    global _listening, _queue
-    _listening = False
+    global _place, _queue
+    _place = _thread.allocate_lock()
     _queue = SimpleQueue()
 
 

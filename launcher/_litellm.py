@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -18,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -188,9 +190,13 @@ def end_process_group(process: subprocess.Popen[Any], within_s: float = 5.0) -> 
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port of 127.0.0.1 below those that the system gives to connections (on Linux from 32768):
+    none of them takes it in the seconds that the gateway needs to listen."""
+    for port in (*random.sample(range(11_000, 32_000), 1_000), 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise GatewayFailed("no port of 127.0.0.1 is free")
 
 
 def _answers(url: str) -> bool:

@@ -71,7 +71,7 @@ def _jsonl(ledger: Readable, found: Asked) -> Made:
             sql = (
                 f"SELECT line FROM (SELECT call_id, {LINE} AS line FROM "
                 f"(SELECT time, {', '.join(COLUMNS)} FROM tollspan_calls {page.where}) AS c "
-                f"LEFT JOIN ({hops}) AS h USING (call_id) ORDER BY call_id)"
+                f"LEFT JOIN ({hops}) AS h USING (call_id)) ORDER BY call_id"
             )
             yield ledger.written(sql, LINES, page.bound)
 

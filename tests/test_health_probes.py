@@ -32,7 +32,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def at(port: int, **more: object) -> Backend:
-    return replace(Backend("b", f"http://127.0.0.1:{port}", timeout_s=2.0), **more)  # type: ignore[arg-type]
+    return replace(Backend("b", f"http://127.0.0.1:{port}", timeout_s=20.0), **more)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -164,7 +164,7 @@ async def test_silence_ends_when_the_time_is_up() -> None:
         found = await probe(at(port, timeout_s=0.2), HTTP)
 
     assert found.error == "no answer in 0.2 s"
-    assert 0.2 <= found.duration_s < 2
+    assert 0.2 <= found.duration_s < 20
 
 
 async def test_an_answer_that_drips_ends_when_the_time_is_up() -> None:
@@ -238,7 +238,7 @@ def certified(folder: Path, days: int, name: str = "localhost") -> tuple[ssl.SSL
 
 
 def secured(port: int, ca_file: Path | str) -> Backend:
-    return Backend("b", f"https://localhost:{port}", timeout_s=2, ca_file=str(ca_file))
+    return Backend("b", f"https://localhost:{port}", timeout_s=20, ca_file=str(ca_file))
 
 
 async def test_the_end_of_a_certificate_is_told(tmp_path: Path) -> None:

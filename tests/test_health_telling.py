@@ -96,7 +96,7 @@ def forget() -> Iterator[None]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -168,7 +168,7 @@ def test_whoever_tells_never_waits_for_a_webhook_that_hangs(
     lost = teller.lost
     teller.stop(timeout_s=0.01)
 
-    assert took_s < 1
+    assert took_s < 20  # had each of them waited: 200 s
     assert lost >= 1000 - 101  # a hundred wait, one is being told
 
 

