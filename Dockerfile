@@ -22,7 +22,7 @@ WORKDIR /tmp
 ENV TOLLSPAN_HOST=0.0.0.0
 EXPOSE 4317 4318 4320
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:4320/readyz', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:%s/readyz' % os.environ.get('TOLLSPAN_ADMIN_PORT', 4320), timeout=2.5)"]
 ENTRYPOINT ["tollspan"]
 CMD ["stage"]
 

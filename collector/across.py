@@ -12,6 +12,7 @@ from tollspan import semconv
 from .evidence import Proof, is_sent_on, proof, requests_of
 from .links import PASSING, Links, Place
 from .ownership import Known, Part, ancestors, owners, tells_again
+from .seen_through import fits, is_of_gateway, lenders, states_usage
 from .span import Span
 
 __all__ = ["ROUNDS", "Across", "Trace"]
@@ -40,6 +41,8 @@ class Trace:
     """By span id of each call: the owner's; None where spans have come since."""
     joined: dict[str, Place] = field(default_factory=dict)
     """By span id of each call whose owner is in another trace: where that is."""
+    lent: dict[str, Known] = field(default_factory=dict)
+    """By span id of each call that a gateway's span sees through: that span."""
 
 
 class Across:
@@ -112,15 +115,16 @@ class Across:
         return self._told_elsewhere((trace_id, span_id), known, path)
 
     def _told_elsewhere(self, place: Place, known: Known, path: tuple[str, ...]) -> Place | None:
-        """Where another instrumentation tells the same answer, if that one is to own it: the first
-        by its ids."""
+        """Where another instrumentation tells the same answer, if that one is to own it: who states
+        usage before who does not, who asked before a gateway, else the first by its ids."""
+        rank = (not states_usage(known), is_of_gateway(known), *place)
         if known.part != Part.FOREIGN or known.span is None:
             return None
         for other_id, other_span in self._links.bearing(known.bears):
             other = self._traces[other_id].spans[other_span]
             if (
                 other_id not in path
-                and (other_id, other_span) < place
+                and (False, is_of_gateway(other), other_id, other_span) < rank
                 and other.part == Part.FOREIGN
                 and other.span is not None
                 and tells_again(known, other)
@@ -129,6 +133,34 @@ class Across:
                 owner = self.decided(other_id, path).get(other_span, other_span)
                 return (other_id, owner)
         return None
+
+    def lent(self, trace_id: str, decided: Mapping[str, str]) -> dict[str, Known]:
+        """By the id of a call of this trace: the gateway's call, here or in another trace, that sees
+        through it."""
+        trace = self._traces[trace_id]
+        found = lenders(trace.spans, decided) if len(decided) > 1 else {}
+        for span_id, owner in decided.items():
+            known = trace.spans[span_id]
+            if owner != span_id or span_id in found or not known.bears:
+                continue
+            if known.part == Part.FOREIGN and not is_of_gateway(known):
+                for place in sorted(self._links.bearing(known.bears)):
+                    if self._lends(place, (trace_id, span_id)):
+                        found[span_id] = self._traces[place[0]].spans[place[1]]
+                        break
+        trace.lent = found
+        return found
+
+    def _lends(self, place: Place, to: Place) -> bool:
+        """Whether the call at `place`, in another trace than `to`, restates that one and tells its
+        path."""
+        other_id, other_span = place
+        if other_id == to[0]:
+            return False
+        self.decided(other_id)
+        other = self._traces[other_id]
+        borrower = self._traces[to[0]].spans[to[1]]
+        return other.joined.get(other_span) == to and fits(other.spans[other_span], borrower)
 
     def borne(self, trace_id: str) -> list[str]:
         trace = self._traces[trace_id]

@@ -1,4 +1,5 @@
-"""What a stage tells of itself: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever runs it."""
+"""What a stage tells of itself: `/metrics` for Prometheus, `/status` to read, `/healthz` and `/readyz` for
+whoever runs it."""
 
 from __future__ import annotations
 
@@ -21,12 +22,20 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def admin(
-    counters: Counters, *, why_dead: Callable[[], str], why_not_ready: Callable[[], str]
+    counters: Counters,
+    *,
+    why_dead: Callable[[], str],
+    why_not_ready: Callable[[], str],
+    status: Callable[[], str],
 ) -> Starlette:
-    """The application. Both functions say in a sentence what is wrong, or nothing."""
+    """The application. Two functions say in a sentence what is wrong, or nothing; `status` is a page
+    of text."""
 
     async def metrics(request: Request) -> Response:
         return Response(await asyncio.to_thread(counters.text), media_type=PROMETHEUS)
+
+    async def page(request: Request) -> Response:
+        return PlainTextResponse(await asyncio.to_thread(status))
 
     async def healthz(request: Request) -> Response:
         return _said(why_dead())
@@ -37,6 +46,7 @@ def admin(
     return Starlette(
         routes=[
             Route("/metrics", metrics),
+            Route("/status", page),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ]

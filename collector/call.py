@@ -53,17 +53,26 @@ def call_id(trace_id: str, span_id: str, start_ns: int) -> str:
     return f"{start_ns:016x}{digest}"
 
 
-def content(known: Known, owner: str, hop_spans: Sequence[Known], proven: Proof | None) -> int:
+def content(
+    known: Known,
+    owner: str,
+    hop_spans: Sequence[Known],
+    proven: Proof | None,
+    lender: Known | None = None,
+) -> int:
     """A hash of all that a call's row is made from: versions stand for the spans' content.
 
     Of a call that nothing else says anything about it is the version of its span.
     """
     alone = known.span is not None and owner == known.span.span_id
-    if alone and not hop_spans and proven is None and known.settled_from in ((), (known.version,)):
+    alone = alone and not hop_spans and proven is None and lender is None
+    if alone and known.settled_from in ((), (known.version,)):
         return known.version
     versions = [hop.version for hop in hop_spans]
     told = (proven.attempts, proven.exact, sorted(proven.gateways)) if proven else None
-    made_of = (known.version, owner, known.settled_from, versions, told)
+    made_of: tuple[object, ...] = (known.version, owner, known.settled_from, versions, told)
+    if lender is not None:
+        made_of = (*made_of, lender.version, lender.settled_from)
     return int.from_bytes(blake2b(repr(made_of).encode(), digest_size=8).digest())
 
 

@@ -1,14 +1,14 @@
 """What a stage counts of itself, as Prometheus reads it.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/. Names are fixed: boards and alerts ask
-for them. Label values are words of ours, never data.
+for them. Label values are words of ours, never data; those of `senders` are names that others sent.
 """
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -104,6 +104,8 @@ class Counters:
             (name, value): 0 for name, each in COUNTERS.items() for value in each.values
         }
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.more: list[Callable[[], Iterable[str]]] = []
+        """Lines of others, in the same format."""
 
     def add(self, name: str, count: float = 1, label: str = "") -> None:
         """Count `name` of `COUNTERS`, under the value of its label where it has one."""
@@ -136,6 +138,8 @@ class Counters:
                 full = PREFIX + name
                 lines += [f"# HELP {full} {meaning}.", f"# TYPE {full} gauge"]
                 lines.append(f"{full} {self.gauges[name]():.15g}")
+        for others in self.more:
+            lines += others()
         return "\n".join([*lines, *_process(), ""])
 
 

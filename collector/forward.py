@@ -15,6 +15,7 @@ from typing import Protocol
 
 from tollspan.config import OtlpExporter
 
+from .advice import advice, advice_on_code
 from .destination import BadDestination, Destination
 from .receiver import (
     INVALID_ARGUMENT,
@@ -30,6 +31,9 @@ from .receiver import (
 __all__ = ["Forwarder", "forwarder", "refused_there"]
 
 LONGEST_WAIT_S = 60.0
+LONGEST_SAID = 200
+"""Letters of what the collector behind says that are passed on."""
+
 CONNECT_S = 1.0
 
 
@@ -104,9 +108,18 @@ def _check_certificates(exporter: OtlpExporter) -> None:
         ) from error
 
 
-def refused_there(code: int, said: str, retry_after_s: float | None) -> Refusal:
-    """What we tell our sender when the collector behind us answered `code` of google.rpc."""
-    said = f"the collector behind the stage says: {said[:300]}"
+def refused_there(
+    code: int, said: str, retry_after_s: float | None, todo: str | None = None
+) -> Refusal:
+    """What we tell our sender when the collector behind us answered `code` of google.rpc.
+
+    `todo`: what its keeper can do about it, where that is not to be read from the answer.
+    """
+    if todo is None:
+        todo = advice_on_code(code) or advice(said)
+    said = f"the collector behind the stage says: {said[:LONGEST_SAID]}"
+    if todo:
+        said = f"{said}; {todo}"
     if code == INVALID_ARGUMENT:
         return Malformed(said)
     if code == UNIMPLEMENTED:

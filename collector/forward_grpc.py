@@ -13,10 +13,11 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from tollspan.config import OtlpExporter
 
+from .answers import acknowledged
 from .destination import Destination
 from .forward import refused_there
 from .otlp_grpc import LOGS, METRICS, TRACES
-from .receiver import Unavailable
+from .receiver import Refusal, Unavailable
 
 __all__ = ["GrpcForwarder"]
 
@@ -61,7 +62,10 @@ class GrpcForwarder:
         def ended(call: Any) -> None:
             code = call.code()
             if code is grpc.StatusCode.OK:
-                answer.set_result(call.result())
+                try:
+                    answer.set_result(acknowledged(signal, call.result()))
+                except Refusal as refusal:
+                    answer.set_exception(refusal)
             else:
                 answer.set_exception(
                     refused_there(code.value[0], call.details() or code.name, _retry_after_s(call))

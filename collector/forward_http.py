@@ -12,6 +12,8 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from tollspan.config import OtlpExporter
 
+from .advice import WANTS_TLS, advice, advice_on_status
+from .answers import acknowledged
 from .destination import Destination
 from .forward import refused_there
 from .receiver import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, Unavailable
@@ -77,18 +79,35 @@ class HttpForwarder:
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(
-                f"the collector behind the stage cannot be reached ({type(error).__name__})"
-            ) from error
+            raise Unavailable(_unreached(error)) from error
         if 200 <= answer.status < 300:
-            return bytes(answer.data)
+            content_type = answer.headers.get("content-type", "")
+            return acknowledged(signal, bytes(answer.data), content_type)
+        if answer.status == 400 and _wants_tls(bytes(answer.data)):
+            # Nobody has looked at the spans, so nothing is wrong with them.
+            raise Unavailable(f"the collector behind the stage says: HTTP 400; {WANTS_TLS}")
         code = CODES.get(answer.status, UNAVAILABLE)
-        said = _said(answer.data) or f"HTTP {answer.status}"
-        raise refused_there(code, said, _retry_after_s(answer.headers.get("retry-after", "")))
+        said = _said(answer.data)
+        told = f"HTTP {answer.status}{': ' if said else ''}{said}"
+        wait_s = _retry_after_s(answer.headers.get("retry-after", ""))
+        raise refused_there(code, told, wait_s, advice_on_status(answer.status))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
+
+
+def _unreached(error: urllib3.exceptions.HTTPError) -> str:
+    """Why nothing was answered. The error's own text may quote a URL, so its kind stands for it."""
+    kind = type(error).__name__
+    todo = advice(f"{kind} {error}")
+    return f"the collector behind the stage cannot be reached ({kind}){'; ' if todo else ''}{todo}"
+
+
+def _wants_tls(body: bytes) -> bool:
+    """Whether a server of HTTPS says that it was asked in plain HTTP: Go's, nginx, Apache, Envoy."""
+    said = body[:2_000].lower()
+    return b"http request" in said and b"https" in said or b"speaking plain http" in said
 
 
 def _said(body: bytes) -> str:

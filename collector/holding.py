@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
+from tollspan.guard import quietly
+
+from .across import Trace
 from .bystanders import Bystanders
 from .counters import Counters
 from .foreign import normalised, settled
 from .past import Past
+from .senders import Senders
 from .span import Span
 from .stage import Call, Remembered, Stage
 from .torn import has_lost_its_call, is_torn
@@ -85,6 +89,9 @@ class Holding:
         self.windows = Windows(window_s, int(most_bytes * rest), clock)
         self.bystanders = Bystanders(int(most_bytes * BYSTANDERS_SHARE))
         self.past = Past(PAST_WINDOWS * window_s, int(most_bytes * PAST_SHARE), clock)
+        self.senders = Senders()
+        self._counted: dict[str, frozenset[str] | None] = {}
+        """By trace that was released before: calls that `senders` has; None where nobody knows."""
         self._stage = Stage(settled, normalised, self._recall, remembered_spans=2**62)
         self._untold: OrderedDict[str, dict[str, Call]] = OrderedDict()
         self._most_untold = max(100, most_bytes // UNTOLD_BYTES)
@@ -155,6 +162,7 @@ class Holding:
         """A fault struck while these traces were folded: begin them anew, and have them mended."""
         for trace_id in trace_ids:
             self.windows.take_out(trace_id)
+            self._counted.pop(trace_id, None)
             self._stage.forget([trace_id])
             self.suspect(trace_id)
 
@@ -221,8 +229,10 @@ class Holding:
                 continue
             found = self.past.take_out(trace_id)
             if found is None:
+                self._counted[trace_id] = None
                 self.suspect(trace_id)
                 continue
+            self._counted[trace_id] = frozenset(each.span_id for each in found.spans)
             spans += found.spans
             hops |= found.hops
         return Remembered(spans, hops)
@@ -232,11 +242,18 @@ class Holding:
         trace = self._stage.held(trace_id)
         if trace is None:
             return
+        self._count(trace_id, trace)
         self.past.put(trace_id, trace)
         self._torn.pop(trace_id, None)
         if has_lost_its_call(trace):
             self.suspect(trace_id)
         self._stage.forget([trace_id])
+
+    def _count(self, trace_id: str, trace: Trace) -> None:
+        counted = self._counted.pop(trace_id, frozenset[str]())
+        if counted is not None and trace.calls:
+            with quietly:
+                self.senders.count(trace, counted)
 
     def _told_again(self, trace_ids: Iterable[str], calls: list[Call]) -> list[Call]:
         """`calls`, and what the ledger was not told of these traces before."""

@@ -22,6 +22,7 @@ from .call import Call, Hop, call_id, content, made
 from .evidence import Proof
 from .links import Links, borne, heard
 from .ownership import RESTATED, Known, Part, part_of, says_restated, states_restated
+from .seen_through import through
 from .span import Span
 
 __all__ = ["Call", "Hop", "Remembered", "Stage", "call_id"]
@@ -266,9 +267,12 @@ class Stage:
         decided = self._across.decided(trace_id)
         proofs = self._across.proofs(trace_id, decided, hops)
         rank = self._across.rank(trace_id, set()) + self._across.rank_below(trace_id)
+        lent = self._across.lent(trace_id, decided)
         for span_id, owner in sorted(decided.items()):
             proven = proofs.get(span_id)
-            call = self._call(trace, span_id, owner, hops.get(span_id, ()), proven, rank)
+            call = self._call(
+                trace, span_id, owner, hops.get(span_id, ()), proven, rank, lent.get(span_id)
+            )
             if call is not None:
                 yield call
 
@@ -280,15 +284,19 @@ class Stage:
         hops: Sequence[Known],
         proven: Proof | None,
         rank: int,
+        lender: Known | None = None,
     ) -> Call | None:
         """One call as it is to be told; None where that was told before."""
         known = trace.spans[span_id]
         if known.span is None:
             return None
-        now = content(known, owner, hops, proven)
+        now = content(known, owner, hops, proven, lender)
         if now == trace.told.get(span_id):
             return None
         call = made(known, known.span, owner, hops, proven)
+        if lender is not None:
+            call.attributes = through(call.attributes, lender)
+            call.hops = [Hop(index, each) for index, each in enumerate(lender.hops)]
         call.version = rank << 18 | now & 0x3FFFF
         places = {hop.index for hop in call.hops}
         call.hops_gone = trace.hops.get(call.call_id, set()) - places

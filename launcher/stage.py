@@ -112,8 +112,12 @@ def _until_signalled(running: StageProcess) -> tuple[int, int]:
     try:
         running.start()
         print(_greeting(running), flush=True)
+        why = running.why_not_ready()
+        if why:
+            _logger.warning("not ready yet: %s", why)
         while not ended.wait(1.0):  # in slices: a wait without end hides signals on some systems
-            pass
+            if why and not (why := running.why_not_ready()):
+                _logger.info("ready: spans and records are taken where the stage sends on")
         return running.drain()
     finally:
         running.stop()
@@ -142,15 +146,27 @@ def _mend_once(to: Destination, settings: config.Settings, exporter: config.Otlp
 
 
 def _greeting(running: StageProcess) -> str:
+    from tollspan import __version__
+
     host = f"[{running.host}]" if ":" in running.host else running.host
+    to = running.to
+    protocol = f"OTLP/{'gRPC' if to.is_grpc else 'HTTP'}{' with TLS' if to.is_secure else ''}"
     return "\n".join(
         [
-            f"tollspan stage {running.name} sends on to {running.to.address}",
+            f"tollspan stage {running.name} sends on to {to.address} ({protocol}); {__version__}",
+            f"  prices     {running.prices}",
+            f"  mends      {_mends(running.mends_from)}",
             f"  OTLP/gRPC  http://{host}:{running.ports.grpc}",
-            f"  OTLP/HTTP  http://{host}:{running.ports.http}",
-            f"  admin      http://{host}:{running.ports.admin}  (/metrics /healthz /readyz)",
+            f"  OTLP/HTTP  http://{host}:{running.ports.http}  (also /v1/ingest)",
+            f"  admin      http://{host}:{running.ports.admin}  (/status /metrics /healthz /readyz)",
         ]
     )
+
+
+def _mends(asked: str) -> str:
+    if asked:
+        return f"what ClickHouse at {asked} has of traces that are no longer held"
+    return "nothing: TOLLSPAN_CLICKHOUSE_URL names no ledger to look traces up in"
 
 
 def _farewell(name: str, finished: int, left: int) -> str:

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -14,9 +15,10 @@ from starlette.types import ASGIApp
 from tollspan.collector import ingest_http
 from tollspan.collector.admin import OPEN_PATHS, admin
 from tollspan.collector.admission import Admission
+from tollspan.collector.behind import Behind
 from tollspan.collector.counters import Counters
-from tollspan.collector.destination import Destination
-from tollspan.collector.forward import answers, forwarder
+from tollspan.collector.destination import BadDestination, Destination
+from tollspan.collector.forward import forwarder
 from tollspan.collector.holding import Holding
 from tollspan.collector.http_servers import HttpServers, bound
 from tollspan.collector.ingest import MOST_RECORDS
@@ -26,11 +28,15 @@ from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.serve import StageIntake
 from tollspan.collector.told_shelf import ingest_through
 from tollspan.config import OtlpExporter, Settings
+from tollspan.guard import quietly
 from tollspan.local.gate import Gate, is_loopback
 from tollspan.local.openapi import openapi_route
 from tollspan.local.refused import TokenNeeded, cannot_listen
+from tollspan.processors import prices
 
+from .own_address import is_own
 from .stage_mend import Mending, clickhouse_of, mend_of
+from .stage_status import status_page
 
 __all__ = ["StageProcess"]
 
@@ -80,18 +86,22 @@ class StageProcess:
         self.told_by = f"{self.name}.{secrets.token_hex(3)}"
         self._settings = settings
         self._exporter = exporter
+        self.prices = ""
+        """Whose prices they are, once it has started."""
         self._stopping: list[Any] = []
         self.counters = Counters()
         self.admission = Admission(max(1, settings.stage_inflight_mb) * MEGABYTE)
+        self.window_s = max(1, settings.window_s)
         self.holding = Holding(
             self.counters,
-            window_s=max(1, settings.window_s),
+            window_s=self.window_s,
             most_bytes=max(1, settings.stage_memory_mb) * MEGABYTE,
             spans_per_trace=max(1, settings.trace_spans),
         )
 
     def start(self) -> Self:
-        """Open the doors. Returns when all three ports answer."""
+        """Open the doors. Returns when all three ports answer, and the first span will be priced as
+        quickly as the next ones."""
         try:
             if not is_loopback(self.host) and not self._settings.token:
                 raise TokenNeeded(
@@ -105,11 +115,14 @@ class StageProcess:
         return self
 
     def _start(self) -> None:
+        with quietly:
+            self.prices = prices.current().source
         http = self._bound(self.ports.http, "TOLLSPAN_HTTP_PORT")
         door = self._bound(self.ports.admin, "TOLLSPAN_ADMIN_PORT")
         self.ports.http, self.ports.admin = http.getsockname()[1], door.getsockname()[1]
-        send = forwarder(self.to, self._exporter, self._settings.forward_timeout_s)
-        self._stopping.append(send.close)
+        through = forwarder(self.to, self._exporter, self._settings.forward_timeout_s)
+        self._stopping.append(through.close)
+        self._behind = send = Behind(through, self.to)
         self.intake = StageIntake(send, self.holding, self.admission, self.counters, self.told_by)
         self._stopping.append(self.intake.stop)
         if self._settings.clickhouse_url and self._settings.mend_every_s:
@@ -117,7 +130,12 @@ class StageProcess:
             mending = Mending(mend, self.holding, self.counters, self._settings.mend_every_s)
             self._stopping.append(mending.stop)
         self._count()
-        own = admin(self.counters, why_dead=self._why_dead, why_not_ready=self._why_not_ready)
+        own = admin(
+            self.counters,
+            why_dead=self._why_dead,
+            why_not_ready=self.why_not_ready,
+            status=lambda: status_page(self),
+        )
         servers = HttpServers(
             [
                 (self._gated(http_receiver(self.intake, self._told())), http),
@@ -138,9 +156,21 @@ class StageProcess:
             raise cannot_listen(
                 self.host, self.ports.grpc, "TOLLSPAN_GRPC_PORT", error.__cause__
             ) from error
-        receiver.start()
         self._stopping.append(receiver.stop)
         self.ports.grpc = receiver.port
+        self._look_for_a_circle()
+        receiver.start()
+
+    def _look_for_a_circle(self) -> None:
+        for port, setting in (
+            (self.ports.grpc, "TOLLSPAN_GRPC_PORT"),
+            (self.ports.http, "TOLLSPAN_HTTP_PORT"),
+        ):
+            if self.to.port == port and is_own(self.to.host, self.host):
+                raise BadDestination(
+                    f"the stage would send on to itself ({self.to.address} is {setting}): give it "
+                    "another port, or write the collector behind it in TOLLSPAN_FORWARD_TO"
+                )
 
     def _bound(self, port: int, setting: str) -> socket.socket:
         try:
@@ -170,6 +200,7 @@ class StageProcess:
         )
 
     def _count(self) -> None:
+        self.counters.more.append(self.holding.senders.lines)
         self.counters.gauges |= {
             "lag_seconds": lambda: self.admission.lag_s,
             "inflight_bytes": lambda: self.admission.inflight_bytes,
@@ -179,18 +210,20 @@ class StageProcess:
             "held_bytes": lambda: self.holding.windows.weight,
             "traces_remembered": lambda: len(self.holding.past),
             "suspect_traces": lambda: self.holding.suspects,
-            "up": lambda: not self._why_not_ready(),
+            "up": lambda: not self.why_not_ready(),
         }
+
+    @property
+    def mends_from(self) -> str:
+        """`host:port` of the ClickHouse that is asked for traces that are no longer held, or ''."""
+        return urlsplit(self._settings.clickhouse_url).netloc.rpartition("@")[2]
 
     def _why_dead(self) -> str:
         return "" if self.intake.is_alive else "the step has ended: start the stage again"
 
-    def _why_not_ready(self) -> str:
-        if self.admission.is_closed:
-            return "the stage is stopping"
-        if not answers(self.to):
-            return f"nothing answers at {self.to.address}, where the stage sends on"
-        return ""
+    def why_not_ready(self) -> str:
+        """Why it would take nothing now, in a sentence; '' where it would."""
+        return "the stage is stopping" if self.admission.is_closed else self._behind.why_not()
 
     def drain(self, timeout_s: float = DRAIN_S) -> tuple[int, int]:
         """Let nothing in, wait for what is inside: requests that were finished, and that were not."""

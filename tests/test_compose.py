@@ -175,7 +175,7 @@ def test_a_stage_gets_settings_that_there_are(
     assert exposed is not None
     wanted = (settings.grpc_port, settings.http_port, settings.admin_port)
     assert tuple(map(int, exposed[1].split())) == wanted
-    assert f":{settings.admin_port}/readyz" in DOCKERFILE
+    assert f"TOLLSPAN_ADMIN_PORT', {settings.admin_port})" in DOCKERFILE
 
 
 @pytest.mark.parametrize("service", COLLECTORS)

@@ -199,7 +199,7 @@ def test_nobody_behind_is_a_refusal_too_and_the_stage_is_not_ready(sink: Sink) -
         for url in (f"grpc://{nowhere}", f"http://{nowhere}"):
             with stage(url, forward_timeout_s=2) as made:
                 assert refused(at(made), protobuf([owner(1)])).code() is C.UNAVAILABLE
-                assert "nothing answers at" in made._why_not_ready()
+                assert "nothing answers at" in made.why_not_ready()
 
 
 # --- the process ----------------------------------------------------------------------------------
