@@ -18,7 +18,7 @@ import yaml
 from . import boards
 from .boards.budgets import BURN
 from .budget_sql import MOMENT
-from .sql import MODEL, known
+from .sql import MODEL, REQUESTS, known
 
 __all__ = ["RULES", "Rule", "anchor", "text"]
 
@@ -151,13 +151,16 @@ HAVING sumIf(usd, ago = 0) >= 1 AND countIf(ago > 0 AND ago % 24 = 0 AND usd IS 
         "unpriced_model",
         "Calls without a price",
         f"""
-SELECT {known("c.provider")} AS provider, {known(MODEL)} AS model, toFloat64(count()) AS calls
+SELECT {known("c.provider")} AS provider, {known(MODEL)} AS model,
+       {known("c.unpriced_reason")} AS why, toFloat64(count()) AS calls
 {SOURCE} AND c.cost_usd IS NULL AND c.cost_grade = 'unpriced'
-GROUP BY provider, model
+  AND NOT (c.unpriced_reason = 'no_usage' AND c.status IN ('error', 'blocked'))
+GROUP BY provider, model, why
 """,
         1800,
         0,
-        "no price for {{ $labels.provider }}/{{ $labels.model }}: spend is under-counted",
+        '{{ printf "%.0f" $values.A.Value }} calls of {{ $labels.provider }}/{{ $labels.model }} have no amount '
+        "({{ $labels.why }}): spend is under-counted",
         ("quality", "Which models have no price?"),
         wait="0s",
         carried=("provider", "model"),
@@ -166,9 +169,7 @@ GROUP BY provider, model
         "retry_storm",
         "Retry storm",
         f"""
-SELECT {known("c.route")} AS route,
-       sum(greatest(coalesce(c.app_attempts, 1), coalesce(c.upstream_attempts, 1), 1)) / count()
-           AS attempts
+SELECT {known("c.route")} AS route, sum({REQUESTS}) / count() AS attempts
 {SOURCE}
 GROUP BY route HAVING count() >= 20
 """,

@@ -20,6 +20,7 @@ __all__ = [
     "Panel",
     "Query",
     "bars",
+    "change",
     "heatmap",
     "lines",
     "metric_lines",
@@ -105,6 +106,7 @@ class Column:
     hidden: bool = False
     nothing: str = ""
     """What stands where there is no value; else what the panel says."""
+    mappings: Sequence[dict[str, Any]] = ()
 
     def properties(self) -> list[dashboard.DynamicConfigValue]:
         found: dict[str, Any] = {}
@@ -127,7 +129,17 @@ class Column:
             found["custom.hidden"] = True
         if self.nothing:
             found["noValue"] = self.nothing
+        if self.mappings:
+            found["mappings"] = list(self.mappings)
         return [_value(name, value) for name, value in found.items()]
+
+
+def change(name: str, **more: Any) -> Column:
+    """A share of more (or less) than before. After a quiet time it is millions of percent, which
+    nobody reads: from ten times as much on it says just that, and sorts as the number it is."""
+    manifold = {"from": 9, "to": None, "result": {"text": "tenfold or more"}}
+    mappings = [{"type": "range", "options": manifold}]
+    return Column(name, SHARE, 1, mappings=mappings, **more)
 
 
 def _value(name: str, value: Any) -> dashboard.DynamicConfigValue:

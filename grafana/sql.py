@@ -14,10 +14,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["VARIABLES", "calls", "chosen", "hops", "known"]
+__all__ = ["LAST", "REQUESTS", "START", "VARIABLES", "calls", "chosen", "hops", "known"]
 
 MODEL = "coalesce(nullIf(c.served_model, ''), nullIf(c.response_model, ''), c.request_model)"
 """The model that a call is counted under: the best that is known of it."""
+
+
+REQUESTS = "greatest(coalesce(c.app_attempts, 1), coalesce(c.upstream_attempts, 1), 1)"
+"""Requests that a call took: the SDK's, or those that reached a model where they were more."""
 
 
 def known(text: str) -> str:
@@ -63,6 +67,7 @@ OTHERS = {
         "OR positionCaseInsensitive(c.error_type, 'throttl') > 0)"
     ),
     "cut_off": "hasAny(c.finish_reasons, ['length', 'max_tokens', 'MAX_TOKENS', 'max_output_tokens'])",
+    "requests": REQUESTS,
     "tokens": "(coalesce(c.input_tokens, 0) + coalesce(c.output_tokens, 0))",
 }
 """Columns of `calls` that have another name or meaning than those of the view."""
@@ -106,6 +111,9 @@ PLAIN = [
 START = "toDateTime(toStartOfMonth(toDateTime($__toTime, 'UTC')), 'UTC')"
 """Begin of the month in which the time range ends."""
 
+LAST = f"addMonths({START}, -1)"
+"""Begin of the month before."""
+
 WINDOWS = {
     "range": "$__timeFilter({time})",
     "both": (
@@ -113,9 +121,11 @@ WINDOWS = {
     ),
     "month": f"{{time}} >= least({START}, toDateTime($__toTime, 'UTC') - 604800)"
     " AND {time} <= $__toTime",
+    "months": f"{{time}} >= least({LAST}, toDateTime($__toTime, 'UTC') - 604800)"
+    " AND {time} <= $__toTime",
 }
-"""Time windows: the range; the range and the equally long one before; since the begin of the month
-or for seven days, whichever is longer."""
+"""Time windows: the range; the range and the equally long one before; since the begin of the month, or
+of the one before, or for seven days, whichever is longer."""
 
 COLUMNS = {
     "at": "c.time",

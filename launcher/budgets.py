@@ -88,7 +88,7 @@ def _asked(server: Server) -> list[dict[str, Any]]:
 def _check(file: str) -> int:
     from tollspan.limits.budgets_file import read
 
-    found = read(file)
+    found = read(file, "the name")
     for each in found:
         what = each.act()
         does = [

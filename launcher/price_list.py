@@ -96,9 +96,10 @@ def _of_book(model: str, provider: str) -> Iterator[Section]:
     if not seller:
         return
     now = time.time_ns()
-    standard = book.found(seller, bare, {}, now) or book.found(
-        seller, models.undated(bare), {}, now
-    )
+    # The last is for who sells others' models under their makers' names.
+    names = (bare, models.undated(bare), model)
+    entries = (book.found(seller, name, {}, now) for name in names)
+    standard = next((each for each in entries if each is not None), None)
     if standard is None:
         return
     yield _section(standard, "standard")
@@ -110,11 +111,18 @@ def _of_book(model: str, provider: str) -> Iterator[Section]:
 
 
 def _seller(model: str) -> str:
-    """Who sells `model` first of all; the book knows it by its name."""
+    """Who sells `model` first of all; the book knows it by its name, or who has one called like it."""
+    book_of_all = data_snapshot.get_snapshot()
     try:
-        return data_snapshot.get_snapshot().find_provider_model(model, None, None, None)[0].id
+        return book_of_all.find_provider_model(model, None, None, None)[0].id
     except LookupError:
-        return ""
+        pass
+    sold = [
+        (difflib.SequenceMatcher(None, model, found.id).ratio(), each.id)
+        for each in book_of_all.providers
+        if (found := each.find_model(model, all_providers=book_of_all.providers)) is not None
+    ]
+    return max(sold, key=lambda one: one[0])[1] if sold else ""
 
 
 def _section(entry: book.Entry, tier: str) -> Section:

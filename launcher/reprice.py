@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tollspan.config import settings
+from tollspan.processors.pricefile import load
 
 from .asking import UNITS, WINDOW, NotAnswered, Server, add_server
 from .figures import count
@@ -50,11 +51,13 @@ def reprice(options: argparse.Namespace) -> int:
     Raises:
         NotAnswered: a time that is none, no server, or it refuses.
         ClickHouseError, BadDestination: the like of ClickHouse.
+        PriceFileError: `TOLLSPAN_PRICES` names a file that cannot be used.
     """
     price = _pricing(options)
     report = price(False)
     if not options.json:
         _show(report)
+    _tell_of_another_file(report)
     wanted = report["total"]["calls"] and not options.dry_run
     if wanted and not options.yes and not _agreed(report):
         print("Nothing was written.", file=sys.stderr)
@@ -157,6 +160,7 @@ def _show(report: dict[str, Any]) -> None:
             print(line)
     else:
         print("No amount changes.")
+    print(f"By the prices of: {report['prices']}")
     for name, sentence in (
         ("same", "at the same cost as before"),
         ("unknown", "without a known price"),
@@ -164,6 +168,19 @@ def _show(report: dict[str, Any]) -> None:
     ):
         if report[name]:
             print(f"Calls {sentence}: {count(report[name])}")
+
+
+def _tell_of_another_file(report: dict[str, Any]) -> None:
+    """Whoever holds the ledger prices, by the file that its own environment names."""
+    if not settings().prices:
+        return
+    here = load(settings().prices).version
+    if here not in report["prices"].split(", "):
+        print(
+            f"TOLLSPAN_PRICES names {here} here, which the process that holds the ledger does not "
+            "use: start that one with it.",
+            file=sys.stderr,
+        )
 
 
 def _agreed(report: dict[str, Any]) -> bool:

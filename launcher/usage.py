@@ -17,12 +17,13 @@ __all__ = ["add_options", "usage"]
 
 Ask = Callable[[str, Query], Any]
 FORMATS = ("jsonl", "csv", "parquet", "focus-csv", "focus-parquet")
-PATHS = {name: f"/v1/usage/{name}" for name in ("stats", "recent", "sessions", "keys")} | {
+PATHS = {name: f"/v1/usage/{name}" for name in ("stats", "month", "recent", "sessions", "keys")} | {
     "replacement": "/v1/replacement/metrics",
     "new_keys": "/v1/keys/events",
 }
 COMMANDS = {
     "stats": "calls, spend, tokens and times, by whatever you like and over time",
+    "month": "a month's spend beside the month before, and where it ends",
     "recent": "single calls, the newest first",
     "sessions": "sessions: calls, spend, how long, which models",
     "keys": "spend and use by the fingerprint of the provider's API key",
@@ -33,6 +34,7 @@ PAGE = 500
 """Lines that the API gives at once."""
 LISTS = {
     "stats": ("groups", "offset"),
+    "month": ("groups", "offset"),
     "sessions": ("sessions", "offset"),
     "keys": ("keys", "offset"),
     "recent": ("calls", "cursor"),
@@ -50,6 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="asked", metavar="what", required=True)
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
+        if name != "month":
+            _add_times(command)
         _add_filters(command)
         if name == "export":
             command.add_argument(
@@ -66,11 +70,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         shown.add_argument("--json", action="store_true", help="print the answer as JSON")
         shown.add_argument("--csv", action="store_true", help="print the lines as CSV")
         command.add_argument("--limit", default="20", metavar="N", help="lines at most (20)")
-        if name == "stats":
+        if name in ("stats", "month"):
             command.add_argument(
                 "--by", default="model", metavar="A,B", help="what makes a line (model)"
             )
+            command.add_argument(
+                "--tz", default="", metavar="ZONE", help="whose days: Europe/Berlin, … (UTC)"
+            )
+        if name == "stats":
             command.add_argument("--interval", default="", metavar="TIME", help="1h, day, week, …")
+        if name == "month":
+            command.add_argument(
+                "--month", default="", metavar="YYYY-MM", help="2026-10 (the one of now)"
+            )
         if name in ("stats", "sessions", "keys"):
             command.add_argument("--sort", default="", metavar="WHAT", help="cost, calls, p95, …")
         if name == "keys":
@@ -83,10 +95,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
+def _add_times(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last", default="", metavar="TIME", help="24h, 7d, all (30d)")
     parser.add_argument("--from", dest="begin", default="", metavar="TIME", help="ISO-8601, in UTC")
     parser.add_argument("--to", dest="end", default="", metavar="TIME", help="ISO-8601, in UTC")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where",
         action="append",
@@ -112,10 +127,13 @@ def usage(options: argparse.Namespace) -> int:
     query = _query(options)
     if options.asked == "export":
         return _export(options, query)
-    if options.asked == "stats":
+    if options.asked in ("stats", "month"):
         query.append(("by", options.by))
-        if interval := options.interval or _interval(options):
-            query.append(("interval", interval))
+    # A length of time is no zone's: days of one have no sparkline beside them.
+    if options.asked == "stats" and (
+        interval := options.interval or ("" if options.tz else _interval(options))
+    ):
+        query.append(("interval", interval))
     asked = "new_keys" if getattr(options, "new", False) else options.asked
     found = _pages(_asker(options), asked, query, options.limit)
     table = TABLES[asked]
@@ -151,15 +169,15 @@ def _pages(ask: Ask, asked: str, query: Query, limit: str) -> Any:
 
 def _query(options: argparse.Namespace) -> Query:
     query: Query = []
-    for name, value in (("last", options.last), ("from", options.begin), ("to", options.end)):
-        if value:
+    for name, option in (("last", "last"), ("from", "begin"), ("to", "end")):
+        if value := getattr(options, option, ""):
             query.append((name, value))
     for pair in options.where:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
             raise NotAnswered(f"--where {pair!r} is no pair: write --where tenant=acme")
         query.append((name, value))
-    for name in ("sort", "opt_out"):
+    for name in ("sort", "opt_out", "month", "tz"):
         if value := getattr(options, name, ""):
             query.append((name, value))
     return query
@@ -177,12 +195,13 @@ def _interval(options: argparse.Namespace) -> str:
 
 def _told(options: argparse.Namespace) -> str:
     """The time that is asked for, in words."""
+    zone = getattr(options, "tz", "") or "UTC"
+    if options.asked == "month":
+        return f"{zone} months"
     if options.begin or options.end:
-        return " ".join(
-            f"{word} {value}"
-            for word, value in (("from", options.begin), ("to", options.end))
-            if value
-        )
+        times = (("from", options.begin), ("to", options.end))
+        said = " ".join(f"{word} {value}" for word, value in times if value)
+        return f"{said} {zone}"
     last = options.last or "30d"
     return "all time" if last == "all" else f"last {last}"
 

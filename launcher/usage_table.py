@@ -20,6 +20,7 @@ __all__ = [
     "Table",
     "as_csv",
     "as_tsv",
+    "by",
     "joined",
     "left_out",
     "measured",
@@ -129,6 +130,10 @@ def name_of(value: Any) -> Cell:
     return (str(value), "") if value is not None else ("not known", "warn")
 
 
+def by(name: str) -> Read:
+    return lambda line: line["by"][name]
+
+
 def member(name: str) -> Read:
     return lambda line: line[name]
 
@@ -163,6 +168,8 @@ def _none(found: Line) -> str:
     total = found.get("total", found)
     if total.get("calls"):
         return "none"
+    if "month" in found:
+        return "no real calls in both months: --where data_mode=all shows all, --month another"
     return "no real calls in this time: --where data_mode=all shows all, --last all every time"
 
 

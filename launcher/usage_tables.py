@@ -10,12 +10,14 @@ from typing import Any
 from . import figures
 from .screen import Cell, Column
 from .sparkline import sparkline
+from .usage_month import MONTH
 from .usage_table import (
     FIELDS,
     MEASURES,
     Line,
     Read,
     Table,
+    by,
     joined,
     measured,
     member,
@@ -74,12 +76,8 @@ def _stats_row(line: Line, found: Line) -> Sequence[Cell]:
 
 
 def _stats_fields(found: Line) -> Mapping[str, Read]:
-    made: dict[str, Read] = {name: _by(name) for name in found["by"]}
+    made: dict[str, Read] = {name: by(name) for name in found["by"]}
     return made | dict(FIELDS)
-
-
-def _by(name: str) -> Read:
-    return lambda line: line["by"][name]
 
 
 def _times_lines(found: Line) -> Sequence[Line]:
@@ -91,7 +89,7 @@ def _times_lines(found: Line) -> Sequence[Line]:
 
 def _times_fields(found: Line) -> Mapping[str, Read]:
     made: dict[str, Read] = {"time": member("time")}
-    made |= {name: _by(name) for name in found["by"]}
+    made |= {name: by(name) for name in found["by"]}
     of_both = ("calls", "cost_usd", "unpriced_calls", "input_tokens", "output_tokens", "errors")
     more = ("error_rate", "p50_s", "p95_s", "p99_s", "first_p50_s", "first_p95_s", "first_p99_s")
     return made | {name: FIELDS[name] for name in (*of_both, *more)}
@@ -245,6 +243,7 @@ IN_TIME = Table(_times_lines, _stats_columns, _stats_row, _times_fields, total_o
 
 TABLES: Mapping[str, Table] = {
     "stats": Table(_stats_lines, _stats_columns, _stats_row, _stats_fields, total_of, _stats_note),
+    "month": MONTH,
     "recent": Table(
         lambda found: found["calls"],
         lambda found: RECENT,

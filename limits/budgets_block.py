@@ -109,6 +109,9 @@ class budget:
         owner: str = "",
         contact: str = "",
     ) -> None:
+        if not isinstance(name, str):
+            said = f"budget({name!r}): write budget(limit_usd={name!r})"
+            raise ValueError(said)  # noqa: TRY004 - as for every other argument
         if limit_usd is None and not name:
             raise ValueError("budget() needs limit_usd=… in US dollars, or the name of a budget")
         try:

@@ -20,6 +20,7 @@ __all__ = ["most_usd"]
 _OPERATION, _MAX_TOKENS = semconv.OPERATION, semconv.REQUEST_MAX_TOKENS
 _CHOICES, _TIER = semconv.REQUEST_CHOICE_COUNT, semconv.OPENAI_REQUEST_SERVICE_TIER
 _PROVIDER, _MODEL = semconv.PROVIDER, semconv.REQUEST_MODEL
+_HOST = semconv.SERVER_ADDRESS
 
 _NO_OUTPUT = frozenset({"embeddings", "rerank", "moderation", "count_tokens"})
 _MOST_PARTS = 4000
@@ -56,7 +57,7 @@ def most_usd(call: OpenCall, price: Price | None) -> float | None:
     tokens = _input_tokens(body)
     if tokens is None:
         return None
-    rates = _rates_of(known, tokens, price)
+    rates = _rates_of(known, body.get("inference_geo"), tokens, price)
     return None if rates is None else tokens * rates[0] + output * rates[1]
 
 
@@ -157,15 +158,19 @@ def _parts(waiting: list[Any]) -> int | None:
     return found
 
 
-def _rates_of(known: Mapping[str, Any], tokens: int, price: Price) -> tuple[float, float] | None:
+def _rates_of(
+    known: Mapping[str, Any], geo: Any, tokens: int, price: Price
+) -> tuple[float, float] | None:
     """US dollars for a token of input and of output, of a request about as long as this one."""
     provider, model = known.get(_PROVIDER), known.get(_MODEL)
-    tier = known.get(_TIER)
+    tier, host = known.get(_TIER), known.get(_HOST)
+    if type(geo) is not str:
+        geo = None  # the caller's own object, which need not be hashable
     length = tokens.bit_length()
-    key = (provider, model, tier, length)
+    key = (provider, model, tier, host, geo, length)
     found = _rates.get(key)
     if found is None and key not in _rates:
-        found = _looked_up(provider, model, tier, 1 << length, price)
+        found = _looked_up(provider, model, tier, host, geo, 1 << length, price)
         if len(_rates) >= _MOST_RATES:
             _rates.clear()
         _rates[key] = found
@@ -173,13 +178,15 @@ def _rates_of(known: Mapping[str, Any], tokens: int, price: Price) -> tuple[floa
 
 
 def _looked_up(
-    provider: Any, model: Any, tier: Any, size: int, price: Price
+    provider: Any, model: Any, tier: Any, host: Any, geo: str | None, size: int, price: Price
 ) -> tuple[float, float] | None:
     """At the next power of two: a longer context never costs less."""
     if not isinstance(provider, str) or not isinstance(model, str):
         return None
     tier = tier if isinstance(tier, str) else None
-    whole, alone = price(provider, model, tier, size, 1000), price(provider, model, tier, size, 0)
+    host = host if isinstance(host, str) else None
+    whole = price(provider, model, tier, size, 1000, host, geo)
+    alone = price(provider, model, tier, size, 0, host, geo)
     if whole is None or alone is None:
         return None
     return alone / size, max(whole - alone, 0.0) / 1000

@@ -94,8 +94,8 @@ class Budget:
         }
 
 
-def read(path: str | Path) -> list[Budget]:
-    """The budgets of a file.
+def read(path: str | Path, named_by: str = "TOLLSPAN_BUDGETS") -> list[Budget]:
+    """The budgets of a file; `named_by` is what is to be corrected where it is not there.
 
     Raises:
         BudgetFileError: it cannot be used.
@@ -104,7 +104,7 @@ def read(path: str | Path) -> list[Budget]:
         found = tomllib.loads(Path(path).read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise BudgetFileError(
-            f"The budget file {path} cannot be read ({error.strerror}): correct TOLLSPAN_BUDGETS."
+            f"The budget file {path} cannot be read ({error.strerror}): correct {named_by}."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BudgetFileError(

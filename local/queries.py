@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from .ledger import Ledger
@@ -160,15 +160,15 @@ def _yes(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on")
 
 
-def nanoseconds(value: str, name: str = "a time") -> int:
-    """Nanoseconds since the epoch of an ISO-8601 time; without a zone it is UTC.
+def nanoseconds(value: str, name: str = "a time", zone: tzinfo = UTC) -> int:
+    """Nanoseconds since the epoch of an ISO-8601 time; without an offset it is one of `zone`.
 
     Raises:
         BadFilter: it is none; the sentence begins with `name`.
     """
     try:
         moment = datetime.fromisoformat(value.replace(" ", "+"))
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return min(max(0, (moment - EPOCH) // timedelta(microseconds=1)), LATEST_US) * 1000
     except (ValueError, OverflowError) as error:
         raise BadFilter(

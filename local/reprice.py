@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from tollspan.collector.row_prices import Derived, derived, uncached
 from tollspan.collector.rows import COUNTS
 from tollspan.columns import TEXTS
-from tollspan.processors.prices import Prices, current
+from tollspan.processors.prices import Prices, reread
+
+from .usage_measures import money
 
 __all__ = ["Asked", "Change", "Report", "Store", "reprice"]
 
@@ -92,6 +94,8 @@ class Report:
     """Their row does not lead to the amount that the very same prices gave: something that only their
     attempts said went into it."""
     written: int = 0
+    prices: str = ""
+    """Whose prices were used, as `Prices.source` names them."""
 
     def as_json(self) -> dict[str, Any]:
         """Amounts as decimal strings."""
@@ -108,6 +112,7 @@ class Report:
             "unknown": self.unknown,
             "apart": self.apart,
             "written": self.written,
+            "prices": self.prices,
         }
 
 
@@ -118,20 +123,24 @@ def _moved(change: Change) -> Decimal:
 def _shown(change: Change) -> dict[str, Any]:
     amounts = {"old_usd": change.old_usd, "new_usd": change.new_usd}
     amounts["difference_usd"] = change.new_usd - change.old_usd
-    return {"calls": change.calls} | {name: format(usd, "f") for name, usd in amounts.items()}
+    return {"calls": change.calls} | {name: money(usd) for name, usd in amounts.items()}
 
 
 def reprice(store: Store, asked: Asked, *, write: bool, prices: Prices | None = None) -> Report:
     """Price the calls again; without `write` only say what would change.
 
     Raises whatever `store` raises; pages that were written before stay written, and doing it again
-    goes on from there.
+    goes on from there. The price file is read anew, so that this process prices by it from now on.
+
+    Raises:
+        PriceFileError: the price file of the settings cannot be used.
     """
-    report = Report()
+    prices = prices or reread()
+    report = Report(prices=prices.source)
     for rows, makers in _pages(store, asked):
         changed = []
         for row in rows:
-            new = _repriced(row, makers.get(row["call_id"], ""), prices or current(), report)
+            new = _repriced(row, makers.get(row["call_id"], ""), prices, report)
             if new is not None:
                 changed.append(new)
         if write and changed:

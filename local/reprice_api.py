@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tollspan.processors.pricefile import PriceFileError
+
 from .ledger import Ledger
 from .queries import BadFilter, nanoseconds
 from .reprice import Asked, reprice
@@ -71,7 +73,10 @@ def reprice_route(ledger: Ledger, changed: Callable[[], None]) -> Route:
             raise BadFilter("the body is not a JSON object")
         asked = asked_of(stated)
         write = stated.get("dry_run", True) is False
-        report = await run_in_threadpool(reprice, LocalStore(ledger), asked, write=write)
+        try:
+            report = await run_in_threadpool(reprice, LocalStore(ledger), asked, write=write)
+        except PriceFileError as error:
+            raise BadFilter(f"TOLLSPAN_PRICES of tollspan up: {error}") from error
         if report.written:
             changed()
         return JSONResponse(report.as_json(), headers={"cache-control": "no-store"})

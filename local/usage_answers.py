@@ -6,7 +6,7 @@ from typing import Any
 
 from .usage_sums import AMOUNTS, GRADES, STATUSES, TOKENS
 
-__all__ = ["KEYS", "RECENT", "REPLACEMENT", "SESSIONS", "STATS", "TIME", "Schema"]
+__all__ = ["KEYS", "MONTH", "RECENT", "REPLACEMENT", "SESSIONS", "STATS", "TIME", "Schema"]
 
 Schema = dict[str, Any]
 
@@ -18,6 +18,7 @@ RATIO: Schema = {"type": ["number", "null"], "minimum": 0}
 TEXT: Schema = {"type": ["string", "null"]}
 TEXTS: Schema = {"type": "array", "items": {"type": "string"}}
 TIME: Schema = {"type": "string", "format": "date-time"}
+BY_NAMES: Schema = {"type": "object", "additionalProperties": TEXT}
 TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
 
 
@@ -90,15 +91,37 @@ def _total(more: Schema) -> Schema:
     return found
 
 
-GROUP = _object(
-    {"by": {"type": "object", "additionalProperties": TEXT}, **MEASURED, "last_time": TIME}
-)
+GROUP = _object({"by": BY_NAMES, **MEASURED, "last_time": TIME})
 GROUP["properties"] = GROUP["properties"] | {"buckets": BUCKETS}
 STATS = _object(
     RANGE | {"by": TEXTS, "interval": TEXT, "total": _total({"error_types": ERROR_TYPES})}
 )
 STATS["properties"] = STATS["properties"] | {
     "groups": _list(GROUP),
+    "group_count": COUNT,
+    "next_offset": COUNT_OR_NULL,
+}
+MONTH_LINE: Schema = {
+    "calls": COUNT,
+    "cost_usd": USD,
+    **dict.fromkeys(("unpriced_calls", "lower_bound_calls", "estimated_calls"), COUNT),
+    **dict.fromkeys(("projected_usd", "change_usd"), USD),
+    "before_calls": COUNT,
+    "before_cost_usd": USD,
+    "last_month_calls": COUNT,
+    "last_month_cost_usd": USD,
+}
+MONTH = _object(
+    {
+        "month": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"},
+        "tz": {"type": "string"},
+        **dict.fromkeys(("from", "to", "as_of"), TIME),
+        "by": TEXTS,
+        "total": _object(MONTH_LINE),
+    }
+)
+MONTH["properties"] = MONTH["properties"] | {
+    "groups": _list(_object({"by": BY_NAMES} | MONTH_LINE)),
     "group_count": COUNT,
     "next_offset": COUNT_OR_NULL,
 }

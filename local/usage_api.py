@@ -14,6 +14,7 @@ from .ledger import Busy, LedgerError
 from .queries import BadFilter
 from .readable import Readable
 from .usage_export import Export, export
+from .usage_month import month
 from .usage_recent import recent
 from .usage_replacement import replacement
 from .usage_schema import OPERATIONS
@@ -28,6 +29,7 @@ Answer = Callable[[Readable, Items], dict[str, Any]]
 
 ANSWERS: dict[str, Answer] = {
     "/v1/usage/stats": stats,
+    "/v1/usage/month": month,
     "/v1/usage/recent": recent,
     "/v1/usage/sessions": lambda ledger, items: view(ledger, SESSIONS, items),
     "/v1/usage/keys": lambda ledger, items: view(ledger, KEYS, items),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from .queries import MODEL, TAG, UNKNOWN, UNPRICED, BadFilter, Filters, nanoseconds
+from .usage_zone import zone_of
 
 __all__ = [
     "DEFAULT_LAST",
@@ -18,6 +19,7 @@ __all__ = [
     "Asked",
     "asked",
     "dimension",
+    "names_of",
     "number",
     "seconds",
 ]
@@ -62,6 +64,7 @@ DEFAULT_LAST = "30d"
 WINDOW = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 MOST_VALUES = 50
+MOST_BY = 4
 LONGEST = 1_000
 """Letters of one value."""
 
@@ -92,7 +95,8 @@ def asked(
     """Read a query string; several values of one name mean any of them, `-` is not known.
 
     Args:
-        others: names of the query that are no filters; each may stand once.
+        others: names of the query that are no filters; each may stand once. If `tz` is one, times without
+            an offset are that zone's.
 
     Raises:
         BadFilter: a name that is unknown, or a value that is none.
@@ -104,7 +108,8 @@ def asked(
         if value:
             values.setdefault(name, []).append(value)
     rest = {name: _once(name, values.pop(name)) for name in others if name in values}
-    begin_ns, end_ns = _range(values, now or datetime.now(UTC))
+    zone = zone_of(rest["tz"]) if "tz" in rest else UTC
+    begin_ns, end_ns = _range(values, now or datetime.now(UTC), zone)
     made = Filters()
     if begin_ns is not None:
         made.add("time >= fromUnixTimestamp64Nano({f_from:Int64})", f_from=begin_ns)
@@ -155,12 +160,14 @@ def _yes(name: str, value: str) -> bool:
     return value.lower() in ("1", "true", "yes")
 
 
-def _range(values: dict[str, list[str]], now: datetime) -> tuple[int | None, int | None]:
+def _range(
+    values: dict[str, list[str]], now: datetime, zone: tzinfo
+) -> tuple[int | None, int | None]:
     found = {name: _once(name, values.pop(name)) for name in RANGE if name in values}
     if "last" in found and len(found) > 1:
         raise BadFilter("last goes with neither from nor to")
-    begin_ns = nanoseconds(found["from"], "from") if "from" in found else None
-    end_ns = nanoseconds(found["to"], "to") if "to" in found else None
+    begin_ns = nanoseconds(found["from"], "from", zone) if "from" in found else None
+    end_ns = nanoseconds(found["to"], "to", zone) if "to" in found else None
     if begin_ns is not None and end_ns is not None and begin_ns >= end_ns:
         raise BadFilter("from is not before to")
     if begin_ns is None and end_ns is None:
@@ -194,6 +201,18 @@ def number(others: dict[str, str], name: str, usual: int, most: int, least: int 
     if text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most:
         return int(text)
     raise BadFilter(f"{name} is not a number from {least} to {most}")
+
+
+def names_of(text: str) -> list[str]:
+    """The names of `by`.
+
+    Raises:
+        BadFilter: they are too many, or one stands twice.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) > MOST_BY or len(set(names)) != len(names):
+        raise BadFilter(f"by is not a list of at most {MOST_BY} different names, commas between")
+    return names
 
 
 def dimension(made: Filters, name: str, place: int) -> str:

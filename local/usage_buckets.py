@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from .queries import BadFilter
 from .readable import Readable
 from .usage_asked import Asked, seconds
+from .usage_zone import keeps_hours
 
 __all__ = ["INTERVALS", "Buckets", "buckets"]
 
 LENGTH_S = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 28 * 86_400}
 INTERVALS = tuple(LENGTH_S)
 """Names of intervals, beside lengths such as `15m`."""
+
+_TZ = "{f_tz:String}"
+IN_ZONE = {
+    "minute": f"toStartOfMinute(time, {_TZ})",
+    "hour": f"toStartOfHour(time, {_TZ})",
+    "day": f"toStartOfDay(time, {_TZ})",
+    "week": f"toDateTime(toStartOfWeek(time, 1, {_TZ}), {_TZ})",
+    "month": f"toDateTime(toStartOfMonth(time, {_TZ}), {_TZ})",
+}
+"""When the bucket of a call begins by the clocks of a zone."""
 
 MOST = 2_000
 MONDAY_MS = 3 * 86_400_000
@@ -31,12 +43,17 @@ class Buckets:
     of_hours: bool
 
 
-def buckets(interval: str, found: Asked, ledger: Readable) -> Buckets:
+def buckets(interval: str, found: Asked, ledger: Readable, zone: tzinfo | None = None) -> Buckets:
     """Buckets of a length such as `15m` or `2d`, or of a calendar's `week` or `month`.
+
+    Args:
+        zone: whose days they are, instead of UTC's; `tz` of what is asked for is its name.
 
     Raises:
         BadFilter: it is no interval, or there would be too many of them.
     """
+    if zone is not None and interval not in IN_ZONE:
+        raise BadFilter(f"tz goes with the intervals {', '.join(IN_ZONE)}: a length is no zone's")
     length_s = LENGTH_S.get(interval) or seconds("interval", interval)
     begin_ns, end_ns = found.begin_ns, found.end_ns
     if begin_ns is None or end_ns is None:
@@ -55,7 +72,24 @@ def buckets(interval: str, found: Asked, ledger: Readable) -> Buckets:
             f"interval makes more than {MOST} buckets of this time: ask for a longer interval or "
             "a shorter time"
         )
-    return Buckets(_begin(interval, length_s * 1000), count, length_s % 3600 == 0)
+    of_hours = length_s % 3600 == 0
+    if zone is None:
+        return Buckets(_begin(interval, length_s * 1000), count, of_hours)
+    _know(found, ledger)
+    begin = f"toInt64(toUnixTimestamp({IN_ZONE[interval]})) * 1000"
+    return Buckets(begin, count, of_hours and keeps_hours(zone, begin_ns, end_ns))
+
+
+def _know(found: Asked, ledger: Readable) -> None:
+    """Bind the zone's name, if the engine has a zone of that name, too.
+
+    Raises:
+        BadFilter: it has none.
+    """
+    found.filters.bound |= {"f_tz": found.others["tz"]}
+    known = "SELECT count() AS n FROM system.time_zones WHERE time_zone = {f_tz:String}"
+    if not ledger.query(known, {"f_tz": found.others["tz"]})[0]["n"]:
+        raise BadFilter(f"tz {found.others['tz']!r} is no time zone of the ledger's engine")
 
 
 def _begin(interval: str, length_ms: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .usage_answers import KEYS, RECENT, REPLACEMENT, SESSIONS, STATS, TIME, Schema
-from .usage_asked import DIMENSIONS, FLAGS, IDS
+from .usage_answers import KEYS, MONTH, RECENT, REPLACEMENT, SESSIONS, STATS, TIME, Schema
+from .usage_asked import DIMENSIONS, FLAGS, IDS, RANGE
 from .usage_export import FORMATS
 from .usage_sums import SORTS
 
@@ -58,6 +58,14 @@ INTERVAL = _parameter(
     {"type": "string"},
     "Over time as well: `minute`, `hour`, `day`, `week`, `month`, or a length such as `15m`",
 )
+TZ = _parameter(
+    "tz",
+    {"type": "string"},
+    "Whose days, weeks and months they are, and times without an offset: `Europe/Berlin` (UTC)",
+)
+OF_MONTH = _parameter(
+    "month", {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"}, "`2026-10` (the one of now)"
+)
 PERIOD = _parameter("charge_period", {"enum": ["hour", "day"]}, "Of a row of FOCUS (day)")
 OPT_OUT = _parameter(
     "opt_out",
@@ -79,13 +87,22 @@ WRONG = _answer({"$ref": "#/components/schemas/Error"}) | {
 }
 
 
-def _get(name: str, summary: str, parameters: list[Schema], answer: Schema) -> Schema:
+_OF_CALLS = [each for each in FILTERS if each["name"] not in RANGE]
+
+
+def _get(
+    name: str,
+    summary: str,
+    parameters: list[Schema],
+    answer: Schema,
+    filters: list[Schema] = FILTERS,
+) -> Schema:
     return {
         "get": {
             "operationId": name,
             "summary": summary,
             "tags": ["usage"],
-            "parameters": [*FILTERS, *parameters],
+            "parameters": [*filters, *parameters],
             "responses": {"200": answer, "400": WRONG},
         }
     }
@@ -100,8 +117,15 @@ OPERATIONS: dict[str, Any] = {
     "/v1/usage/stats": _get(
         "usage_stats",
         "Calls, tokens, spend and times, in total, by names and over time",
-        [BY, INTERVAL, _sort(), ORDER, LIMIT, OFFSET],
+        [BY, INTERVAL, TZ, _sort(), ORDER, LIMIT, OFFSET],
         _answer(STATS),
+    ),
+    "/v1/usage/month": _get(
+        "usage_month",
+        "Spend of a month beside the month before it, and where it ends at the pace of the last week",
+        [BY, OF_MONTH, TZ, LIMIT, OFFSET],
+        _answer(MONTH),
+        _OF_CALLS,
     ),
     "/v1/usage/recent": _get(
         "usage_recent",

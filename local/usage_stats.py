@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from .queries import BadFilter
 from .readable import Readable
-from .usage_asked import asked, dimension, number
+from .usage_asked import asked, dimension, names_of, number
 from .usage_buckets import Buckets, buckets
 from .usage_measures import iso, measures, measures_in_time
 from .usage_rows import Asking, Key, Row, Rows
 from .usage_sums import SORTS
+from .usage_zone import local, zone_of
 
 __all__ = ["GROUPS", "MOST_GROUPS", "MOST_OFFSET", "OTHERS", "stats"]
 
-OTHERS = ("by", "interval", "sort", "order", "limit", "offset")
+OTHERS = ("by", "interval", "tz", "sort", "order", "limit", "offset")
 """Members of the query that are no filters."""
 
-MOST_BY = 4
 MOST_GROUPS, GROUPS = 500, 50
 MOST_OFFSET = 1_000_000
 MOST_POINTS = 50_000
@@ -37,13 +37,14 @@ def stats(
         BadFilter: the query cannot be understood; the message says which member.
     """
     found = asked(items, OTHERS, now=now)
-    names = _names(found.others.get("by", ""))
+    names = names_of(found.others.get("by", ""))
     limit = number(found.others, "limit", GROUPS, MOST_GROUPS)
     offset = number(found.others, "offset", 0, MOST_OFFSET, 0)
     sort, order = _order(found.others)
     grouped = {name: dimension(found.filters, name, at) for at, name in enumerate(names)}
     interval = found.others.get("interval", "")
-    in_time = buckets(interval, found, ledger) if interval else None
+    zone = zone_of(found.others["tz"]) if "tz" in found.others else None
+    in_time = buckets(interval, found, ledger, zone) if interval else None
     if in_time and grouped and in_time.count * limit > MOST_POINTS:
         raise BadFilter(
             f"limit groups of so many buckets are more than {MOST_POINTS} points: ask for fewer "
@@ -63,10 +64,10 @@ def stats(
     total = rows.total or asking.in_total(None).total or {}
     made["total"] = measures(total) | {"error_types": _error_types(asking)}
     if in_time:
-        made["total"]["buckets"] = [measures_in_time(row) for row in rows.in_time]
+        made["total"]["buckets"] = [_bucket(row, zone) for row in rows.in_time]
     if chosen:
         made["groups"] = [
-            _group(names, key, of_groups, in_time)
+            _group(names, key, of_groups, in_time, zone)
             for key in chosen.keys
             if key in of_groups.groups  # told or corrected since they were chosen
         ]
@@ -75,13 +76,6 @@ def stats(
         more = bool(chosen.keys) and seen < count and seen <= MOST_OFFSET
         made |= {"group_count": count, "next_offset": seen if more else None}
     return made
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if len(names) > MOST_BY or len(set(names)) != len(names):
-        raise BadFilter(f"by is not a list of at most {MOST_BY} different names, commas between")
-    return names
 
 
 def _order(others: dict[str, str]) -> tuple[str, str]:
@@ -98,10 +92,17 @@ def _error_types(asking: Asking) -> list[Row]:
     return [{"error_type": row["kind"], "calls": row["n"]} for row in found]
 
 
-def _group(names: list[str], key: Key, rows: Rows, in_time: Buckets | None) -> Row:
+def _group(
+    names: list[str], key: Key, rows: Rows, in_time: Buckets | None, zone: tzinfo | None
+) -> Row:
     row = rows.groups[key]
     by = {name: value or None for name, value in zip(names, key, strict=True)}
     group = {"by": by, **measures(row), "last_time": iso(row["m_last_ms"])}
     if in_time is None:
         return group
-    return group | {"buckets": [measures_in_time(each) for each in rows.points.get(key, ())]}
+    return group | {"buckets": [_bucket(each, zone) for each in rows.points.get(key, ())]}
+
+
+def _bucket(row: Row, zone: tzinfo | None) -> Row:
+    found = measures_in_time(row)
+    return found if zone is None else found | {"time": local(row["b"], zone)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cost import tier_of
+from .places import place_of
 from .prices import Asked, current
 from .usage import Counts
 
@@ -10,10 +11,22 @@ __all__ = ["asking_price"]
 
 
 def asking_price(
-    provider: str, model: str, tier: str | None, input_tokens: int, output_tokens: int
+    provider: str,
+    model: str,
+    tier: str | None,
+    input_tokens: int,
+    output_tokens: int,
+    host: str | None = None,
+    geo: str | None = None,
 ) -> float | None:
-    """US dollars, as of now; None where no price of `model` is known. Counts nothing as unpriced."""
-    quote = current().quote(Asked(provider, None, None, model, tier_of(tier, None)))
+    """US dollars, as of now; None where no price of `model` is known. Counts nothing as unpriced.
+
+    Args:
+        host: that is asked; some serve one region only, for more.
+        geo: where the request wants the model to work (Anthropic's `inference_geo`).
+    """
+    asked = Asked(provider, None, None, model, tier_of(tier, None), place_of(host, geo), host)
+    quote = current().quote(asked)
     if quote.tariff is None:
         return None
     counts: Counts = {"input_tokens": input_tokens, "output_tokens": output_tokens}

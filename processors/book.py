@@ -18,7 +18,7 @@ from tollspan.ended import settle_all
 from .tariff import Tariff, Tiered, compiled
 from .usage import Counts
 
-__all__ = ["Entry", "found", "loaded", "warm"]
+__all__ = ["Entry", "found", "loaded", "version", "warm"]
 
 _PATIENCE_S = 3.0
 _loading = threading.RLock()
@@ -61,6 +61,11 @@ def loaded() -> bool:
 def warm() -> None:
     """Load the book, or wait until another thread has. Call it in a thread of its own."""
     _open()
+
+
+def version() -> str:
+    """The book's name and version, as amounts are marked by it."""
+    return _open().version
 
 
 def _open() -> _Book:

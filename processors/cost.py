@@ -49,6 +49,10 @@ _USED = (
     "input_document_pages",
 )
 
+_CITED = "output_citation_tokens"
+"""Of Perplexity's deep research; its answers state its use beside their own cost.
+https://docs.perplexity.ai/docs/getting-started/pricing"""
+
 _FEES = ("web_searches", "storage_searches", "code_executions", "other_fees")
 """What servers do besides answering, each for a fee of its own."""
 
@@ -233,6 +237,10 @@ def _trust(call: Attributes, way: Path, used: Counts, quote: Quote) -> tuple[str
         return "estimated", "summed_usage"  # the price depends on how long each one's input was
     if quote.unheard(used):
         return "lower_bound", "unknown_unit"
+    if _CITED in tariff.units and _CITED not in used:
+        return "lower_bound", "missing_usage"  # what it reads and searches for is most of its price
+    if tariff.flat and way.provider == "perplexity":
+        return "estimated", "unknown_fee"  # by how much it searches; the book has the dearest
     if any(used.get(fee) and fee not in tariff.units for fee in _FEES):
         return "lower_bound", "unknown_fee"
     if "audio_seconds" not in used and (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from . import pricefile
     from .pricefile import PriceFile
 
-__all__ = ["Asked", "Prices", "Quote", "current", "same_model", "unpriced", "warm"]
+__all__ = ["Asked", "Prices", "Quote", "current", "reread", "same_model", "unpriced", "warm"]
 
 _logger = logging.getLogger("tollspan")
 _MOST = 4096
@@ -96,6 +96,12 @@ class Prices:
         self._quotes: dict[tuple[Asked, int], Quote] = {}
         self.usual: dict[Any, Any] = {}
         """What `usual` keeps of calls that were settled at these prices."""
+
+    @property
+    def source(self) -> str:
+        """Whose prices they are, as versions of amounts name them."""
+        listed = book.version()
+        return listed if self._file is None else f"{self._file.version}, {listed}"
 
     def quote(self, asked: Asked, start_ns: int | None = None) -> Quote:
         """The price for a call that started at `start_ns` (ns since the epoch; None is now)."""
@@ -254,4 +260,23 @@ def current() -> Prices:
                 problem = str(error)
                 _logger.warning("TOLLSPAN_PRICES is not used: %s", error)
         _prices, _prices_of = Prices(file), chosen
+    return _prices
+
+
+def reread() -> Prices:
+    """As `current`, with the price file as it is now: for whoever prices history again.
+
+    Raises:
+        PriceFileError: it cannot be used; what was read before stands.
+    """
+    global _prices, _prices_of, problem
+    chosen = settings()
+    if not chosen.prices:
+        return current()
+    from .pricefile import load
+
+    file = load(chosen.prices)
+    kept = _prices._file if _prices is not None and _prices_of is chosen else None
+    if _prices is None or kept is None or kept.version != file.version:
+        _prices, _prices_of, problem = Prices(file), chosen, None
     return _prices

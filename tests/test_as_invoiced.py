@@ -102,6 +102,20 @@ def test_what_is_no_amount_of_dollars_is_not_billed(paid: Any, cost: Any) -> Non
     assert semconv.COST_REPORTED not in own
 
 
+@pytest.mark.parametrize(
+    ("model", "grade", "reason"),
+    [
+        ("sonar-deep-research", "lower_bound", "missing_usage"),
+        ("sonar", "estimated", "unknown_fee"),
+    ],
+)
+def test_searches_that_perplexity_does_not_state_are_in_doubt(
+    paid: Any, model: str, grade: str, reason: str
+) -> None:
+    own = paid(chat(model, {}, "https://api.perplexity.ai"))
+    assert (own[semconv.COST_GRADE], own[semconv.GRADE_REASON]) == (grade, reason)
+
+
 SEARCH = {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q"}}  # fmt: skip
 DRAWN = {"type": "image_generation_call", "id": "i", "status": "completed", "result": "aaaa"}
 PREVIEW = [{"type": "web_search_preview"}]

@@ -33,7 +33,13 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import tollspan
 from tollspan import calls, guard, instrumentation, semconv
-from tollspan.limits import budgets, budgets_book, budgets_count, budgets_metrics
+from tollspan.limits import (
+    budgets,
+    budgets_book,
+    budgets_count,
+    budgets_ledger,
+    budgets_metrics,
+)
 from tollspan.limits.budgets import Keeper
 from tollspan.limits.budgets_file import Budget
 from tollspan.processors.asking_price import asking_price
@@ -363,7 +369,7 @@ def test_a_queued_call_leaves_when_another_gives_room_and_the_loop_stays_free(
         assert len(calls.open_calls) == 2
         async for _ in stream:
             pass
-        await asyncio.wait_for(queued, 5)
+        await asyncio.wait_for(queued, 20)
 
     asyncio.run(main())
     assert last(exporter)[semconv.BUDGET_ACTION] == "queued"
@@ -375,7 +381,7 @@ def test_a_queued_call_is_refused_when_its_time_is_over(keep: Any) -> None:
     began = time.monotonic()
     with pytest.raises(tollspan.BudgetExceeded):
         ask()
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 30
 
 
 def test_a_blocking_call_in_an_event_loop_is_refused_at_once_and_not_queued(keep: Any) -> None:
@@ -388,7 +394,7 @@ def test_a_blocking_call_in_an_event_loop_is_refused_at_once_and_not_queued(keep
     began = time.monotonic()
     with pytest.raises(tollspan.BudgetExceeded) as caught:
         asyncio.run(blocking())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert caught.value.was_to_wait
     assert "It was not queued: a blocking call in the thread of an event loop" in str(caught.value)
 
@@ -406,7 +412,7 @@ def test_a_blocking_call_in_a_thread_beside_an_event_loop_is_queued(
         while len(calls.open_calls) < 2:
             await asyncio.sleep(0)
         list(stream)
-        await asyncio.wait_for(queued, 10)
+        await asyncio.wait_for(queued, 20)
 
     asyncio.run(main())
     assert last(exporter)[semconv.BUDGET_ACTION] == "queued"
@@ -554,6 +560,7 @@ def test_a_block_of_no_budget_counts_nothing_and_says_so_once(
     ("given", "said"),
     [
         ({}, "needs limit_usd"),
+        ({"name": 0.5}, r"write budget\(limit_usd=0.5\)"),
         ({"limit_usd": 0}, "limit_usd=0: write"),
         ({"limit_usd": float("nan")}, "limit_usd=nan"),
         ({"limit_usd": "much"}, "limit_usd='much'"),
@@ -646,7 +653,10 @@ def test_a_budget_file_that_is_wrong_is_one_line_in_the_log(
     ask()
 
 
-def test_a_ledger_that_hangs_or_is_down_holds_nobody_up(keep: Any) -> None:
+def test_a_ledger_that_hangs_or_is_down_holds_nobody_up(
+    keep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets_ledger, "_TIMEOUT_S", 100.0)
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         port = hanging.getsockname()[1]
         keep(all_of("0.00002"), url=f"http://127.0.0.1:{port}", every_s=0)
@@ -657,7 +667,7 @@ def test_a_ledger_that_hangs_or_is_down_holds_nobody_up(keep: Any) -> None:
             ask()
         with pytest.raises(tollspan.BudgetExceeded):
             ask()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 50
         connection.close()
 
 

@@ -188,6 +188,12 @@ def test_the_command_reads_a_file_and_says_what_is_wrong(
     file.write_text('[[budgets]]\nname = "b"\nlimit_usd = 5\naction = "queu 9s"\n')
     assert command.main(["budgets", "check", str(file)]) == 2
     assert "has action = 'queu 9s': write queue." in capsys.readouterr().err
+    assert command.main(["budgets", "check", str(tmp_path / "absent.toml")]) == 2
+    said = capsys.readouterr().err
+    assert "absent.toml cannot be read" in said and "TOLLSPAN_BUDGETS" not in said
+    monkeypatch.setenv("TOLLSPAN_BUDGETS", str(tmp_path / "absent.toml"))
+    assert command.main(["budgets", "--here"]) == 2
+    assert "correct TOLLSPAN_BUDGETS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["name", "owner", "contact", "action", "filter", "tag"])

@@ -79,7 +79,10 @@ def unpriced(calls: Calls) -> None:
     unknown = none | {"cost_grade": "unpriced", "served_model": "house-7b"}
     calls.many(3, timedelta(minutes=5), **unknown)
     calls.add(timedelta(minutes=6), **(unknown | {"data_mode": "test", "served_model": "tested"}))
-    calls.add(timedelta(minutes=7), **(unknown | {"cost_grade": "", "served_model": "failed"}))
+    refused = {"status": "error", "unpriced_reason": "no_usage", "served_model": "refuses"}
+    calls.add(timedelta(minutes=7), **(unknown | refused))
+    mute = {"unpriced_reason": "no_usage", "served_model": "mute"}
+    calls.many(2, timedelta(minutes=7), **(unknown | mute))
     calls.add(timedelta(minutes=8), served_model="priced")
     calls.add(timedelta(hours=1), **(unknown | {"served_model": "an hour ago"}))
 
@@ -181,7 +184,10 @@ SCENARIOS: dict[str, tuple[Callable[[Calls], None], Fired]] = {
     "budget_burn": (budget, {("burns", "ann", "#fin"): 2.0}),
     "spend_burn": (burn, {("runs away",): 15.0}),
     "spend_anomaly": (anomaly, {("unusual",): 9.0}),
-    "unpriced_model": (unpriced, {("openai", "house-7b"): 3.0}),
+    "unpriced_model": (
+        unpriced,
+        {("openai", "house-7b", "unknown_model"): 3.0, ("openai", "mute", "no_usage"): 2.0},
+    ),
     "retry_storm": (retries, {("stormy",): 3.0, ("behind a gateway",): 2.0}),
     "first_chunk_regression": (first_chunk, {("regressed", "v2"): 1.5}),
     "cost_regression": (cost, {("regressed", "v2"): 1.5}),
@@ -243,6 +249,25 @@ def test_a_rule_fires_for_what_it_is_for_and_nothing_alike(ledger: Ledger, uid: 
     found, _ = evaluated(ledger, uid, ENDS[uid])
 
     assert firing(uid, found) == pytest.approx(SCENARIOS[uid][1], rel=0.02)
+
+
+def test_the_board_shows_the_storm_that_the_rule_tells_of(ledger: Ledger) -> None:
+    end = ENDS["retry_storm"]
+    rows = board_data.ask(
+        ledger, board_data.statement("hops", "Routes"), DataSet("retry_storm", end)
+    )
+    shown = {row["route"]: row for row in rows}
+
+    told, _ = evaluated(ledger, "retry_storm", end)
+    assert {"stormy", "behind a gateway", "quiet"} <= {route for (route,) in told}
+    for (route,), attempts in told.items():
+        assert shown[route]["attempts_per_call"] == pytest.approx(attempts)
+        (worst,) = ledger.query(
+            "SELECT greatest(coalesce(app_attempts, 1), coalesce(upstream_attempts, 1)) AS n, route "
+            "FROM tollspan_calls WHERE trace_id = {id:String}",
+            {"id": shown[route]["most_tried"]},
+        )
+        assert worst == {"n": round(attempts), "route": route}
 
 
 @pytest.mark.parametrize("uid", RULES)

@@ -148,6 +148,22 @@ def test_the_change_is_against_the_equally_long_time_before(ledger: Ledger) -> N
     assert row["change"] == pytest.approx(float(now) / float(then) - 1)  # type: ignore[arg-type]
 
 
+def test_a_change_beyond_measure_is_words_and_sorts_as_the_number_it_is() -> None:
+    """After a quiet day a share is millions of percent, which nobody reads."""
+    found = []
+    for board in board_data.boards().values():
+        for panel in board_data.panels(board):
+            for override in panel.get("fieldConfig", {}).get("overrides", []):
+                if override["matcher"]["options"].endswith("change"):
+                    found.append({each["id"]: each["value"] for each in override["properties"]})
+    shares = [each for each in found if each.get("unit") == "percentunit"]
+    assert len(shares) >= 8
+    for each in shares:
+        (mapping,) = each["mappings"]
+        assert mapping["type"] == "range" and mapping["options"]["from"] == 9
+        assert mapping["options"]["result"] == {"text": "tenfold or more"}
+
+
 def test_the_month_is_projected_from_what_was_spent_and_the_pace_of_a_week(ledger: Ledger) -> None:
     (row,) = board_data.ask(ledger, board_data.statement("overview", "Month end"), DEMO, REAL)
     begin = DEMO.end.replace(day=1, hour=0)

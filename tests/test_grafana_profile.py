@@ -26,7 +26,7 @@ UNITS = {
 COLOR_MODES = {"palette-classic-by-name", "thresholds", "continuous-blues"}
 COLORS = {"text", "green", "orange", "red", "blue"}
 OVERRIDES = {
-    *("unit", "decimals", "links", "min", "max", "color", "thresholds", "noValue"),
+    *("unit", "decimals", "links", "min", "max", "color", "thresholds", "noValue", "mappings"),
     *("custom.width", "custom.cellOptions", "custom.hidden"),
 }
 TABLES = {

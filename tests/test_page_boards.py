@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 PICTURES = os.environ.get("TOLLSPAN_PICTURES")
 THEMES: tuple[Theme, ...] = ("light", "dark")
-TALL = (1500, 2900)
+TALL = (1500, 3300)
 BOARDS = board_data.boards()
 
 

@@ -25,6 +25,7 @@ from tollspan.collector.rows import call_row, hop_rows
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Call, Remembered, Stage
 from tollspan.launcher.command import main
+from tollspan.launcher.reprice import _tell_of_another_file
 from tollspan.local.ledger import Ledger
 from tollspan.local.reprice import LIFT, Asked, Report, reprice
 from tollspan.local.reprice_api import LocalStore
@@ -331,14 +332,14 @@ def test_a_price_needs_usage_and_a_model() -> None:
 
 
 @pytest.fixture
-def dearly(empty: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Calls are in the ledger, and the settings ask for the dear prices now."""
+def dearly(empty: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Calls are in the ledger, and the settings ask for the dear prices now: those of this file."""
     put(empty, told(CALLS))
     file = tmp_path / "prices.toml"
     file.write_text(DEAR)
     monkeypatch.setenv("TOLLSPAN_PRICES", str(file))
     config.reload()
-    yield
+    yield file
     monkeypatch.undo()
     config.reload()
 
@@ -361,7 +362,38 @@ def test_the_command_asks_the_running_stack(
     assert main([*asked, "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["written"] == 3
     assert main([*asked, "--yes"]) == 0
-    assert "No amount changes." in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "No amount changes." in said.out
+    assert "By the prices of: file:prices.toml@" in said.out and ", genai-prices/" in said.out
+    assert said.err == ""
+
+
+def test_a_corrected_price_file_is_used_without_a_restart(
+    stack: LocalStack, dearly: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["reprice", "--since", "2026-01-01", "--until", "2027-01-01", "--url", stack.page_url]
+    assert main([*asked, "--yes", "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+
+    dearly.write_text(DEAR.replace("output_usd_per_mtok = 4", "output_usd_per_mtok = 8"))
+    assert main([*asked, "--yes", "--json"]) == 0
+    corrected = json.loads(capsys.readouterr().out)
+    assert corrected["prices"] != before["prices"]
+    assert [line["model"] for line in corrected["models"]] == ["house-7b"]
+    assert corrected["written"] == 1
+    sums = [row["cost_usd"] for row in rows(stack.ledger)]
+
+    dearly.write_text("[[prices]]\nmodel = 'gpt-4o-mini'\ntims = 2\n")
+    assert main([*asked, "--dry-run"]) == 2
+    assert "unknown key 'tims'" in capsys.readouterr().err
+    assert [row["cost_usd"] for row in rows(stack.ledger)] == sums
+
+
+@pytest.mark.usefixtures("dearly")
+def test_a_price_file_that_only_the_shell_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    _tell_of_another_file({"prices": "genai-prices/1.2.3"})
+    said = capsys.readouterr().err
+    assert "TOLLSPAN_PRICES names file:prices.toml@" in said and "does not use" in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,6 +84,8 @@ def test_csv_is_csv_whatever_calls_are_called(
     [
         ("stats", 150),
         ("stats", 60),
+        ("month", 120),
+        ("month", 60),
         ("recent", 60),
         ("sessions", 60),
         ("keys", 60),
@@ -92,8 +95,8 @@ def test_csv_is_csv_whatever_calls_are_called(
 def test_tables_fit_and_hostile_names_do_nothing(
     stack: LocalStack, what: str, columns: int
 ) -> None:
-    by = ["--by", "tenant,user"] if what == "stats" else []
-    where = [*ALL[:2], "--last", "12d"]
+    by = ["--by", "tenant,user"] if what in ("stats", "month") else []
+    where = [*ALL[:2], *([] if what == "month" else ["--last", "12d"])]
     with Terminal("usage", what, *by, *where, "--limit", "400", columns=columns) as terminal:
         assert terminal.end() == 0
         shown = plain(terminal.written)
@@ -216,6 +219,29 @@ def test_an_interval_gives_programs_a_line_for_each_time(
     assert spent == Decimal(found["total"]["cost_usd"])
     lines = said(capsys, *asked).splitlines()
     assert [line.split("\t")[0] for line in lines[1:]] == [row["time"] for row in rows]
+
+
+def test_a_month_is_printed_as_the_api_says_it(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    this = f"{datetime.now(UTC):%Y-%m}"  # said, so that a month that begins meanwhile is no other
+    asked = ["month", "--where", "data_mode=all", "--month", this, "--tz", "Asia/Kolkata"]
+    asked += ["--by", "status", "--limit", "500"]
+
+    found = json.loads(said(capsys, *asked, "--json"))
+    head, *lines = (line.split("\t") for line in said(capsys, *asked).splitlines())
+    assert found["tz"] == "Asia/Kolkata" and found["month"] == this
+    assert head[:3] == ["status", "calls", "cost_usd"]
+    told = [(line[0] or None, int(line[1]), line[2] or None) for line in lines]
+    assert told == [
+        (each["by"]["status"], each["calls"], each["cost_usd"]) for each in found["groups"]
+    ]
+    assert {line[0] for line in lines} >= {"success", "error"}
+
+    with pytest.raises(SystemExit):
+        command.main(["usage", "month", "--last", "7d"])
+    assert "--last" in capsys.readouterr().err
+    assert "month is none: write 2026-10" in refusal(capsys, "month", "--month", "2026-99")
 
 
 def test_lines_that_are_not_shown_are_told_of(

@@ -13,11 +13,13 @@ from ..panels import (
     Column,
     Panel,
     bars,
+    change,
     number,
     table,
 )
 from ..sql import calls
 from . import trust
+from .months import MONTHS
 from .overview import spend_by
 
 __all__ = ["BOARD", "DEAREST"]
@@ -30,7 +32,7 @@ MEASURES = [
     Column("share", SHARE, 1, width=140, bar=True),
     Column("calls", COUNT, width=90),
     Column("per_call", EXACT_USD, width=110),
-    Column("per_call_change", SHARE, 1, width=130),
+    change("per_call_change", width=130),
     Column("tokens_per_call", COUNT, 0, width=130),
     Column("failed", SHARE, 1, width=90, steps=ERRORS),
     Column("p95", "s", width=90),
@@ -248,6 +250,7 @@ BOARD = Board(
                 top("tenant", "tenants", "attribution"),
                 top("user", "users", "attribution", 24),
                 top("team", "teams", "attribution", 24),
+                MONTHS,
             ],
         ),
         Row(

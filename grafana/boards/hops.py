@@ -79,15 +79,16 @@ SELECT countIf(blocked = 'proxy') AS by_proxy, countIf(blocked = 'model') AS by_
 ROUTES = table(
     "Routes",
     "Every path of the range: what its calls cost, how long they took, how often they failed, and "
-    "how many requests reached a model for each; slowest 5 % from 20 calls on.",
+    "how many requests each took, of the SDK or behind it, and the trace of the newest that took most; "
+    "slowest 5 % from 20 calls on.",
     calls(
         """
 SELECT route, count() AS calls, sum(cost_usd) AS spend,
        toFloat64(spend) / nullIf(countIf(cost_usd IS NOT NULL), 0) AS per_call,
        if(count() < 20, NULL, quantile(0.95)(duration_s)) AS p95,
        countIf(failed) / count() AS failing,
-       avg(upstream_attempts) AS attempts_per_call, countIf(fallback) AS fallbacks,
-       countIf(cache_hit) AS from_cache
+       avg(requests) AS attempts_per_call, countIf(fallback) AS fallbacks,
+       countIf(cache_hit) AS from_cache, argMax(trace_id, (requests, at, call_id)) AS most_tried
 FROM calls GROUP BY route ORDER BY calls DESC, route LIMIT 50
 """
     ),
@@ -98,6 +99,7 @@ FROM calls GROUP BY route ORDER BY calls DESC, route LIMIT 50
         Column("p95", "s", width=90),
         Column("failing", SHARE, 1, width=90, steps=ERRORS),
         Column("attempts_per_call", COUNT, 2, width=140),
+        Column("most_tried", width=130, link=("Open trace", link("trace", trace_id=VALUE))),
     ],
 )
 GRAPH = nodes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..board import Board, Row, link
-from ..panels import COUNT, ERRORS, EXACT_USD, SHARE, USD, Column, bars, number, table
+from ..panels import COUNT, ERRORS, EXACT_USD, SHARE, USD, Column, bars, change, number, table
 from ..sql import START, calls
 from . import trust
 from .versions import DEPLOYS
@@ -25,7 +25,7 @@ FROM calls
     no_value="none priced",
     columns=[
         Column("spend", USD, link=("Who spends", link("attribution"))),
-        Column("change", SHARE, 1, nothing="nothing before"),
+        change("change", nothing="nothing before"),
     ],
 )
 PROJECTION = number(
@@ -65,7 +65,7 @@ FROM calls
         "both",
     ),
     no_value="none priced",
-    columns=[Column("per_call", USD), Column("change", SHARE, 1, nothing="nothing before")],
+    columns=[Column("per_call", USD), change("change", nothing="nothing before")],
 )
 CALLS = number(
     "Calls",
@@ -78,7 +78,7 @@ FROM calls
 """,
         "both",
     ),
-    columns=[Column("calls", COUNT), Column("change", SHARE, 1, nothing="nothing before")],
+    columns=[Column("calls", COUNT), change("change", nothing="nothing before")],
 )
 FAILED = number(
     "Failed",

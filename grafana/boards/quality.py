@@ -180,13 +180,16 @@ def collector(name: str) -> str:
 CALLS = "sum(rate(gen_ai_client_operation_duration_seconds_count[$__rate_interval]))"
 PIPELINE = [
     metric_lines(
-        "Spans lost",
-        "Spans per second that the collector refused, dropped or failed to send.",
+        "Spans and records lost",
+        "Spans, and records of calls, per second that a collector refused, dropped or failed to send.",
         [
             (collector("receiver_refused_spans"), "refused"),
             (collector("processor_dropped_spans"), "dropped"),
             (collector("exporter_send_failed_spans"), "failed to send"),
             (collector("exporter_enqueue_failed_spans"), "queue full"),
+            (collector("receiver_refused_log_records"), "records refused"),
+            (collector("exporter_send_failed_log_records"), "records failed to send"),
+            (collector("exporter_enqueue_failed_log_records"), "records, queue full"),
         ],
         unit="cps",
     ),

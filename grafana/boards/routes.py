@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..board import link
-from ..panels import AXIS_COUNT, COUNT, EXACT_USD, SHARE, USD, Column, bars, lines, table
+from ..panels import AXIS_COUNT, COUNT, EXACT_USD, USD, Column, bars, change, lines, table
 from ..sql import calls
 from .versions import steps, switches
 
@@ -44,11 +44,11 @@ CHANGES = [
     ),
     lines(
         "Attempts per call by route",
-        "Requests that reached a model per call of each time bucket, the six most used routes.",
-        by_route("avg(upstream_attempts) AS attempts", "upstream_attempts IS NOT NULL"),
+        "Requests of the SDK, or those that reached a model where they were more, per call of each time "
+        "bucket, the six most used routes.",
+        by_route("avg(requests) AS attempts"),
         unit="none",
         display_name=NAMED,
-        no_value="no attempts known",
     ),
     lines(
         "Duration by route",
@@ -95,7 +95,7 @@ FROM sides GROUP BY endpoint ORDER BY changed DESC, endpoint LIMIT 50
         Column("endpoint", link=("Only this one", link("hops", endpoint=VALUE))),
         *[Column(name, COUNT, width=90) for name in ("calls_then", "calls_since")],
         *[Column(name, EXACT_USD, width=100) for name in ("cost_then", "cost_since")],
-        Column("cost_change", SHARE, 1, width=100, steps=(("text", None), ("red", 0.2))),
+        change("cost_change", width=120, steps=(("text", None), ("red", 0.2))),
         *[Column(name, COUNT, 2, width=90) for name in ("tries_then", "tries_since")],
         *[Column(name, "s", width=90) for name in ("p50_then", "p50_since")],
     ],
