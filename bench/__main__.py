@@ -1,8 +1,9 @@
 """`make bench`: what tollspan adds to a call, beside what a peer adds: the official instrumentation
 of each SDK, or the SDK's own.
 
-Every round runs each subject in a process of its own, in turn, so that a machine whose speed
-drifts slows all of them alike; the figures are medians over the rounds, the ratios medians of the
+In every round each subject has a process of its own, and the three take turns, a few hundredths of a
+second each: a machine whose speed drifts slows all of them alike. A process counts all that it uses
+from its first turn to its end. The figures are medians over the rounds, the ratios medians of the
 rounds' own ratios. Results go to `bench/results/calls.json`.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -22,14 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from bench import hops
+from bench.asked import CHUNKS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 SUBJECTS = ("bare", "tollspan", "peer")
 SDKS = ("openai", "anthropic", "google_genai", "bedrock", "litellm")
 CALLS = {"chat": 1500, "stream": 60}
+"""Of each subject in a round."""
+TURN = {"chat": 25, "stream": 2}
+"""Calls in a turn."""
 SLOWER = {"litellm": 3}
 """Makes so many times fewer calls: its own work for each takes milliseconds."""
+AIMED = 2
+"""An SDK with goals is measured in so many times as many rounds."""
 GOALS = {("openai", "chat"): 0.6, ("openai", "stream"): 0.15}
 """Largest ratio to the added CPU of the official instrumentation."""
 IMPORT_GOAL_MS = 60.0
@@ -37,28 +45,73 @@ PYTHONS = {"litellm": ROOT / ".venv-demo" / "bin" / "python"}
 """SDKs that live in an environment of their own."""
 
 
+def environ() -> dict[str, str]:
+    """As installed packages have it: compiled once, not at every start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(*arguments: str, python: Path | str = sys.executable) -> str:
-    # As installed packages are: compiled once, not at every start.
-    environ = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-    }
     done = subprocess.run(
-        [str(python), *arguments], capture_output=True, text=True, check=False, env=environ
+        [str(python), *arguments], capture_output=True, text=True, check=False, env=environ()
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
     return done.stdout
 
 
+class Subject:
+    """A process that makes calls when it is told to."""
+
+    def __init__(self, subject: str, sdk: str, scenario: str) -> None:
+        python = str(PYTHONS.get(sdk, sys.executable))
+        self._process = subprocess.Popen(
+            [python, "-m", "bench.subject", subject, sdk, scenario],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environ(),
+        )
+
+    def hear(self, awaited: str) -> None:
+        """Wait for a line; an SDK may print others before."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.strip() == awaited:
+                return
+        raise SystemExit(f"{' '.join(map(str, self._process.args))} failed")
+
+    def turn(self, calls: int) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{calls}\n")
+        self._process.stdin.flush()
+        self.hear("done")
+
+    def used_s(self) -> float:
+        """CPU of all its turns, and of what was left to do after them; the process ends."""
+        out, _ = self._process.communicate()
+        return float(out.splitlines()[-1])
+
+
+def used_us(sdk: str, scenario: str) -> dict[str, float]:
+    """CPU microseconds per call or chunk of each subject, in one round."""
+    count, turn = CALLS[scenario] // SLOWER.get(sdk, 1), TURN[scenario]
+    subjects = {each: Subject(each, sdk, scenario) for each in SUBJECTS}
+    for each in subjects.values():
+        each.hear("warm")
+    order = list(subjects.values())
+    turns, chance = count // turn, random.Random(0)
+    for _ in range(turns):
+        chance.shuffle(order)  # nobody is always the first, or always behind the same one
+        for each in order:
+            each.turn(turn)
+    units = turns * turn * (CHUNKS if scenario == "stream" else 1)
+    return {name: each.used_s() / units * 1e6 for name, each in subjects.items()}
+
+
 def calls(sdk: str, scenario: str, rounds: int) -> dict[str, Any]:
     """CPU added per call or chunk, in microseconds, and the ratio to the peer."""
-    count = str(CALLS[scenario] // SLOWER.get(sdk, 1))
-    measured: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
-    for _ in range(rounds):
-        for subject in SUBJECTS:
-            asked = ("-m", "bench.subject", subject, sdk, scenario, count)
-            out = run(*asked, python=PYTHONS.get(sdk, sys.executable))
-            measured[subject].append(json.loads(out.splitlines()[-1])["us"])
+    found = [used_us(sdk, scenario) for _ in range(rounds)]
+    measured = {subject: [one[subject] for one in found] for subject in SUBJECTS}
     added = {
         subject: [one - bare for one, bare in zip(measured[subject], measured["bare"], strict=True)]
         for subject in SUBJECTS[1:]
@@ -106,7 +159,7 @@ def imports(rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    options.add_argument("--rounds", type=int, default=5, help="runs of each subject (5)")
+    options.add_argument("--rounds", type=int, default=4, help="processes of each subject (4)")
     options.add_argument(
         "--sdk", choices=SDKS, action="append", help="only this one; keeps nothing"
     )
@@ -115,7 +168,8 @@ def main() -> None:
     for sdk in given.sdk or SDKS:
         row = found["sdks"][sdk] = {"versions": versions(sdk)}
         for scenario in CALLS:
-            row[scenario] = calls(sdk, scenario, given.rounds)
+            aimed = (sdk, scenario) in GOALS
+            row[scenario] = calls(sdk, scenario, given.rounds * AIMED if aimed else given.rounds)
             show(sdk, scenario, row[scenario])
     found["import"] = imports(max(given.rounds, 9))
     print(

@@ -1,11 +1,13 @@
 """One measured process: a real SDK answered from memory, under one tracer.
 
-    python -m bench.subject SUBJECT SDK SCENARIO CALLS
+    python -m bench.subject SUBJECT SDK SCENARIO
 
-prints one JSON object: CPU microseconds per call (chat) or per chunk (stream), all threads counted.
+writes a line when it is warm. Then each line on its standard input is a turn: so many calls, and an
+answer when they are made, so that several such processes take turns. At the end of its input it prints
+the CPU seconds that it has used since it was warm, all threads counted, its waiting included.
 Spans go to a batch processor and metrics to a periodic reader, the same for all; under tollspan, calls
-are therefore settled in batches. Both providers are flushed before the clock stops, so what a subject
-puts off until later, settling included, is counted.
+are therefore settled in batches. Both providers are flushed once, before the clock stops: what a
+subject puts off until later, from one turn to the next or to the end, is its cost all the same.
 `bare` runs the SDK alone, with the same providers set up; what a subject (`tollspan`, `peer`) adds
 is its figure less that of `bare`.
 """
@@ -13,7 +15,6 @@ is its figure less that of `bare`.
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -31,8 +32,6 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
-from bench.asked import CHUNKS
 
 
 class Discard(SpanExporter):
@@ -90,22 +89,27 @@ def call_of(subject: str, asked: ModuleType, scenario: str) -> Callable[[], None
     )(attributed)
 
 
+WARMING = {"chat": 150, "stream": 20}
+"""Calls before the clock starts."""
+
+
 def main() -> None:
-    subject, sdk, scenario, calls = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    subject, sdk, scenario = sys.argv[1:4]
     asked = import_module(f"bench.asked.{sdk}")
     tracers, meters = start(subject, asked)
     call = call_of(subject, asked, scenario)
-    for _ in range(max(20, calls // 10)):
+    for _ in range(WARMING[scenario]):
         call()
     gc.collect()
+    print("warm", flush=True)
     began = time.process_time()
-    for _ in range(calls):
-        call()
-    tracers.force_flush()  # what a subject puts off until later is its cost all the same
+    for turn in sys.stdin:
+        for _ in range(int(turn)):
+            call()
+        print("done", flush=True)
+    tracers.force_flush()
     meters.force_flush()
-    used_s = time.process_time() - began
-    units = calls * (CHUNKS if scenario == "stream" else 1)
-    print(json.dumps({"us": used_s / units * 1e6}))
+    print(time.process_time() - began, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ to what leaves the process with the request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +22,7 @@ from tollspan.guard import quietly
 from . import _attempts, _propagation
 from ._context import entered
 from ._destinations import may_receive
-from ._head import Headers, told
+from ._head import Headers, picked, told
 from ._http_spans import http_span_in
 from ._ids import span_id
 
@@ -116,7 +115,7 @@ class Flight:
         inside = context
         if below or allowed:
             inside = self._send_along(context, span, own=own, below=bool(below), allowed=allowed)
-        if not allowed and _propagation.BAGGAGE in request.headers:
+        if not allowed and _propagation.has_baggage(request.headers):
             self._changes += _propagation.take(request.headers)
         self._before, self._entered = context, entered(inside, span, _FLIGHT, self)
         contexts.attach(self._entered)
@@ -211,14 +210,15 @@ class Flight:
         attempt = self.attempt
         if attempt is None:
             return
-        asked = self._request.headers if self._request is not None else {}
         if status < 400 and attempt.is_to_be_made and self.wire is None and not settings().bridges:
-            # Read when the call is settled, in one go with others; nothing of the body is kept.
+            # Read when the call is settled, in one go with others; nothing else is held on to.
             attempt.attributes[semconv.HTTP_STATUS] = status
-            attempt.unread = partial(told, headers, asked, time_ns())
-            return
+            attempt.unread = picked(headers)
+            if attempt.unread is not None:
+                return
         if self.wire is not None:
             self.wire.answered(status, headers())
+        asked = self._request.headers if self._request is not None else {}
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
         facts.update(told(headers, asked, time_ns(), attempt))
         if status >= 400:

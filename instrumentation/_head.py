@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tollspan import semconv
@@ -11,10 +12,21 @@ from tollspan.calls import Attempt
 from . import _headers
 from ._hosts import provider_at
 
-__all__ = ["Headers", "told"]
+__all__ = ["Headers", "picked", "told"]
 
 Headers = Callable[[], "Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]"]
 """Gives the headers of a response, and holds on to nothing else of it."""
+
+
+def picked(headers: Headers) -> Callable[[Attempt], Mapping[str, Any]] | None:
+    """What reads the headers of a response later, of which it holds nothing but what may stay;
+    None where more follows from them than what they say (`told`)."""
+    found = _headers.pick(headers())
+    return partial(_read, found) if _TELLING.isdisjoint(found[0].names) else None
+
+
+def _read(found: _headers.Picked, _: Attempt) -> Mapping[str, Any]:
+    return _headers.read(found)
 
 
 def told(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tollspan import semconv
 from tollspan.config import settings
 
-__all__ = ["RETRY_AFTER", "kept", "retry_after_s"]
+__all__ = ["RETRY_AFTER", "Picked", "kept", "pick", "read", "retry_after_s"]
 
 MAX_VALUE_LENGTH = 512
 MAX_KEPT = 96
@@ -97,6 +97,10 @@ class _Shape(NamedTuple):
     """Those whose value is not kept as it came, with the header's own name."""
 
 
+Picked = tuple[_Shape, tuple[Any, ...]]
+"""The headers of one answer that may stay, as they came: nothing else of the answer is held on to."""
+
+
 class _Names(dict["bytes | str", str]):
     """Header name as received to attribute name; the empty string for a header that is not kept.
 
@@ -148,6 +152,13 @@ class _Names(dict["bytes | str", str]):
         return _PREFIX + name
 
 
+def _none(values: Sequence[Any]) -> tuple[Any, ...]:
+    return ()
+
+
+_NO_SHAPE = _Shape((), _none, ())
+
+
 def _picking(places: tuple[int, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     """What takes the values at `places` out of a sequence, in that order."""
     if len(places) > 1:
@@ -174,12 +185,8 @@ _names_of: object = None
 _names = _Names(frozenset(), "")
 
 
-def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The allow-listed headers of a response as attributes: `http.response.header.<name>` to value.
-
-    Names are lower-case with dashes, values printable and at most 512 characters. The first of
-    several headers of one name counts; at most 96 are kept.
-    """
+def pick(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> Picked:
+    """The headers of a response that may stay, to be read in a moment."""
     global _names_of, _names
     chosen = settings()
     if chosen is not _names_of:
@@ -187,10 +194,24 @@ def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
         _names, _names_of = _Names(_extra(chosen.response_headers), prefix), chosen
     received: Any = headers if type(headers) is list else [*headers]
     if not received:
-        return {}
+        return _NO_SHAPE, ()
     names, values = zip(*received, strict=True)
     shape = _names.shapes.get(names) or _names.shape(names)
-    picked = shape.places(values)
+    return shape, shape.places(values)
+
+
+def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The allow-listed headers of a response as attributes: `http.response.header.<name>` to value.
+
+    Names are lower-case with dashes, values printable and at most 512 characters. The first of
+    several headers of one name counts; at most 96 are kept.
+    """
+    return read(pick(headers))
+
+
+def read(headers: Picked) -> dict[str, str]:
+    """As `kept`, of headers that were picked."""
+    shape, picked = headers
     texts = _read_together(picked)
     is_clean = texts is not None
     found = dict(zip(shape.names, texts or map(_decoded, picked), strict=True))

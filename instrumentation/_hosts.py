@@ -135,11 +135,11 @@ def servers(provider: Provider) -> Callable[[Any, str], Mapping[str, Any]]:
         nonlocal last
         # The property of openai's client imports a module each time that it is read.
         base_url = getattr(client, "_base_url", None) or client.base_url
-        whose, where, found = last
-        if whose() is client and where is base_url and not url.startswith(_ABSOLUTE):
-            return found
         if url.startswith(_ABSOLUTE):
             return named(provider, client, *server(base_url, url))
+        whose, where, found = last
+        if whose() is client and where is base_url:
+            return found
         kept = known.get(client)
         if kept is None or kept[0] is not base_url:  # it can be set anew
             kept = known[client] = base_url, named(provider, client, *server(base_url))

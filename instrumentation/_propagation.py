@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
@@ -18,8 +19,17 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
 from tollspan import attribution, semconv
+from tollspan.remembered import Remembered
 
-__all__ = ["Changes", "baggage_for_instrumentation", "members", "restore", "take", "write"]
+__all__ = [
+    "Changes",
+    "baggage_for_instrumentation",
+    "has_baggage",
+    "members",
+    "restore",
+    "take",
+    "write",
+]
 
 BAGGAGE = "baggage"
 MAX_LENGTH = 4096
@@ -107,6 +117,28 @@ def write(
             text = ",".join(ours.values())
             headers[BAGGAGE] = f"{standing},{text}" if standing else text
     return changes
+
+
+def has_baggage(headers: MutableMapping[str, str]) -> bool:
+    """Whether a request carries baggage; asked of every one that goes to a public host.
+
+    The headers of httpx would be gone through in Python; their list is gone through in C.
+    """
+    if _lists_names[type(headers)]:
+        return _LISTED in map(_listed_name, headers._list)  # type: ignore[attr-defined]
+    return BAGGAGE in headers
+
+
+def _lists(kind: Any) -> bool:
+    """Whether headers of this class keep a list of name, name in lower case, and value."""
+    if not kind.__module__.startswith("httpx"):
+        return False
+    return getattr(kind({"Baggage": "a=b"}), "_list", None) == [(b"Baggage", _LISTED, b"a=b")]
+
+
+_LISTED = BAGGAGE.encode()
+_listed_name = itemgetter(1)
+_lists_names: Remembered[Any, bool] = Remembered(_lists, 64)
 
 
 def take(headers: MutableMapping[str, str]) -> Changes:

@@ -6,9 +6,8 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
@@ -42,15 +41,9 @@ class Series:
         self.unpriced: Counter[str] = Counter()
 
 
-class Values(NamedTuple):
-    """What one call adds to the histograms."""
-
-    series: Series
-    span: trace.SpanContext
-    duration_s: float
-    first_chunk_s: float | None
-    input_tokens: int | None
-    output_tokens: int | None
+Values = tuple[Series, trace.SpanContext, float, "float | None", "int | None", "int | None"]
+"""What one call adds to the histograms: series, span, seconds that it took and until its first chunk,
+input and output tokens."""
 
 
 class Instruments:
@@ -98,19 +91,19 @@ class Instruments:
         """Add what calls have measured to the histograms."""
         by_series: dict[Series, list[Values]] = {}
         for values in waiting:
-            by_series.setdefault(values.series, []).append(values)
+            by_series.setdefault(values[0], []).append(values)
         for series, calls in by_series.items():
+            _, spans, durations, first_chunks, asked, answered = zip(*calls, strict=True)
             labels = series.labels
-            durations = [(each.duration_s, each.span) for each in calls]
-            record_all(self.duration, durations, labels, SECONDS)
-            record_all(self.first_chunk, _stated(calls, "first_chunk_s"), labels, SECONDS)
-            record_all(self.tokens, _stated(calls, "input_tokens"), series.input, TOKENS)
-            record_all(self.tokens, _stated(calls, "output_tokens"), series.output, TOKENS)
+            record_all(self.duration, _stated(durations, spans), labels, SECONDS)
+            record_all(self.first_chunk, _stated(first_chunks, spans), labels, SECONDS)
+            record_all(self.tokens, _stated(asked, spans), series.input, TOKENS)
+            record_all(self.tokens, _stated(answered, spans), series.output, TOKENS)
 
 
-def _stated(calls: Iterable[Values], name: str) -> list[Value]:
-    value_of = attrgetter(name)
-    return [(value, each.span) for each in calls if (value := value_of(each)) is not None]
+def _stated(values: Sequence[float | None], spans: Sequence[trace.SpanContext]) -> list[Value]:
+    pairs = zip(values, spans, strict=True)
+    return [(value, span) for value, span in pairs if value is not None]
 
 
 _made: WeakKeyDictionary[metrics.MeterProvider, Instruments] = WeakKeyDictionary()

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -42,6 +43,19 @@ LIMITS: Final[Mapping[str, int]] = {
     semconv.TENANT: 1000,
 }
 """Labels of every metric, and how many distinct values each may have in one process."""
+
+_LABELS: Final = len(LIMITS)
+_READ: Final = (
+    *LIMITS,
+    semconv.COST_ROLE,
+    semconv.COST_GRADE,
+    semconv.UNPRICED_REASON,
+    semconv.COST_AMOUNT,
+    semconv.TIME_TO_FIRST_CHUNK,
+    semconv.INPUT_TOKENS,
+    semconv.OUTPUT_TOKENS,
+)
+"""What counting reads of a call: its labels first."""
 
 _MOST_SERIES: Final = 4000
 _OVERFLOW: Final = {"otel.metric.overflow": True}
@@ -105,30 +119,26 @@ class Counting:
                 self._count(call)
 
     def _count(self, call: calls.OpenCall) -> None:
-        known = call.attributes
-        if known.get(semconv.COST_ROLE) == "restated":
+        read = tuple(map(call.attributes.get, _READ))
+        role, grade, reason, amount, first_chunk_s, asked, answered = read[_LABELS:]
+        if role == "restated":
             return
         self.released += 1
         if self._instruments is None:
             return
-        of_labels = tuple(map(known.get, LIMITS))
+        of_labels = read[:_LABELS]
         series = self._by_values.get(of_labels)
         if series is None:
             series = self._series(of_labels)
-        if known.get(semconv.COST_GRADE) == "unpriced":
+        if grade == "unpriced":
             with self._lock:
-                series.unpriced[known.get(semconv.UNPRICED_REASON) or ""] += 1
-        elif amount := known.get(semconv.COST_AMOUNT):
+                series.unpriced[reason or ""] += 1
+        elif amount:
             with self._lock:
                 series.cost_usd += amount
-        values = Values(
-            series,
-            call.span.get_span_context(),
-            max(call.end_ns - call.start_ns, 0) / 1e9,
-            known.get(semconv.TIME_TO_FIRST_CHUNK),
-            known.get(semconv.INPUT_TOKENS),
-            known.get(semconv.OUTPUT_TOKENS),
-        )
+        duration_s = max(call.end_ns - call.start_ns, 0) / 1e9
+        span = call.span.get_span_context()
+        values: Values = series, span, duration_s, first_chunk_s, asked, answered
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.append(values)
         else:
@@ -192,13 +202,11 @@ class Counting:
         return found
 
     def _record_waiting(self, to: Instruments) -> None:
-        waiting = []
-        # As many as there are now: calls that end meanwhile must not hold the reader for ever.
-        for _ in range(len(self._waiting)):
-            try:
+        waiting: list[Values] = []
+        with suppress(IndexError):  # another reader collects at the same time
+            # As many as there are now: calls that end meanwhile must not hold the reader for ever.
+            for _ in range(len(self._waiting)):
                 waiting.append(self._waiting.popleft())
-            except IndexError:  # another reader collects at the same time
-                break
         to.record(waiting)
 
     def _forget(self) -> None:

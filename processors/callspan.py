@@ -106,7 +106,8 @@ def start_span(
     ended = tracer._tracer_metrics.start_span(parent, decision)
     if decision is _DROPPED and not is_kept():
         return NonRecordingSpan(context)
-    span = kind(name, context, parent, attributes, start_ns, ended)
+    span = _new(kind)
+    span.begin(name, context, parent, attributes, start_ns, ended)
     if added is not None and added != attributes:  # a sampler may add some, or drop them all
         bounded: Any = span._attributes
         bounded._dict = {}
@@ -125,6 +126,8 @@ def _context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) 
     """`SpanContext` of ids that are known to be valid."""
     return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
 
+
+_new = object.__new__
 
 _ending = threading.Lock()
 """Held for the moment in which a span ends: one for all, which spares each a lock of its own."""
@@ -148,7 +151,7 @@ class CallSpan(_Span):
     _events: Any = Later("_events", "max_events")
     _links: Any = Later("_links", "max_links")
 
-    def __init__(
+    def begin(
         self,
         name: str,
         context: SpanContext,
@@ -157,12 +160,16 @@ class CallSpan(_Span):
         start_ns: int,
         ended: Any,
     ) -> None:
+        """What `__init__` would do, without the steps of the SDK's `__new__` before it."""
         self._name = name
         self._context = context
         self._parent = parent
         self._start_time = start_ns
         self._attributes = Gathered(attributes, self._limits.max_span_attributes)
         self._record_end_metrics = ended
+
+    def get_span_context(self) -> SpanContext:
+        return self._context
 
     def _readable_span(self) -> ReadableSpan:
         return self
@@ -216,7 +223,8 @@ def _is_known(kind: type[_Span]) -> bool:
         return False
     context, limits = trace.INVALID_SPAN_CONTEXT, SpanLimits()
     theirs = kind("", context, resource=_Specimen.resource, limits=limits)
-    ours = _made_for(_Specimen(limits))("", context, None, {}, 0, None)
+    ours = _new(_made_for(_Specimen(limits)))
+    ours.begin("", context, None, {}, 0, None)
     flags = TraceFlags(TraceFlags.SAMPLED)
     if _context(1, 2, flags, _NO_STATE) != SpanContext(1, 2, is_remote=False, trace_flags=flags):
         return False

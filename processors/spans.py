@@ -7,7 +7,7 @@ ended, so what is added goes on a copy, which only the processors behind this on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -30,7 +30,7 @@ from .unsampled import drivers, is_kept, sampled, told
 __all__ = ["TollspanProcessor", "adopt_provider"]
 
 if TYPE_CHECKING:
-    from .settle import Inner
+    from .settle import Inner, Settled
 
 # Prices and paths are imported where they are first needed: they take a sixth of the time that
 # `import tollspan.auto` may take, and the thread that warms the price book is mostly there earlier.
@@ -86,7 +86,7 @@ class TollspanProcessor(Others):
         if not self._sends_batches():
             self._then.on_start(span, parent_context)
         with quietly:
-            if isinstance(span, CallSpan):
+            if _is_of_call(span):
                 self._live.put(span._context.span_id, span)
                 if others := opened_here():
                     self._is_beside(span, others)
@@ -182,7 +182,7 @@ class TollspanProcessor(Others):
             return span
         span_id = context.span_id
         kind = OURS
-        if not isinstance(span, CallSpan):
+        if not _is_of_call(span):
             scope = span._instrumentation_scope
             kind = self._kinds.get(scope.name, OTHER) if scope is not None else OTHER
         if kind == OURS:
@@ -190,6 +190,11 @@ class TollspanProcessor(Others):
             if self._covered:
                 self._covered.pop(span_id, None)
             return span if context.trace_flags.sampled else told(span)
+        call = calls.open_calls.get(span_id)
+        if call is not None and call.adopted:
+            self._live.pop(span_id, None)
+            call.held.append((span, None))
+            return None
         attributes = attributes_of(span)
         tells = kind != _HTTP and states_usage(attributes) and semconv.COST_ROLE not in attributes
         if tells:
@@ -197,10 +202,6 @@ class TollspanProcessor(Others):
         self._live.pop(span_id, None)
         if kind == _HTTP and (pair := self._http.pop(span_id, None)) is not None:
             return self._ended_attempt(span, *pair)
-        call = calls.open_calls.get(span_id)
-        if call is not None and call.adopted:
-            call.held.append((span, None))
-            return None
         if self._late and (settled := self._late.pop(span_id, None)) is not None:
             from .adoption import merged
 
@@ -227,9 +228,7 @@ class TollspanProcessor(Others):
 
     def settle(self, call: calls.OpenCall) -> Mapping[str, Any]:
         """What `call` cost and its path: attributes to add; fills `call.hops`."""
-        from .settle import settle
-
-        settled = settle(
+        settled = (_settle or _find_settle())(
             call.attributes,
             [attempt.attributes for attempt in call.attempts],
             [_as_inner(each) for each in call.inner] if call.inner else (),
@@ -238,18 +237,19 @@ class TollspanProcessor(Others):
             last_ns=call.attempts[-1].start_ns if call.attempts else None,
         )
         if settled.hops:
-            call.hops = list(settled.hops)
+            call.hops = settled.hops
         return settled.attributes
 
     def postpone(self, call: calls.OpenCall) -> bool:
         """Whether `call`, which ends now, may be settled and released in a moment; if so, remember
         what stands around it. Nobody sees a difference where spans go to batch processors only."""
-        front = front_of(call.span)
-        if call.adopted or call.held or not isinstance(front, TollspanProcessor):
-            return False
-        if not front._sends_batches():
-            return False
         span = call.span
+        # What is known has to stand on somebody's span before he ends it; one that has ended is held.
+        if span.is_recording() if call.adopted else call.held:
+            return False
+        front = self._front_of(span)
+        if front is None or not front._sends_batches():
+            return False
         if isinstance(span, ReadableSpan) and span._parent is not None:
             front._around.keep_line(span)
         return True
@@ -264,9 +264,14 @@ class TollspanProcessor(Others):
 
     def release(self, call: calls.OpenCall) -> None:
         """Forward what was held for `call`, and the spans of its hops."""
-        front = front_of(call.span)
-        own = front if isinstance(front, TollspanProcessor) else self
-        own._release(call)
+        (self._front_of(call.span) or self)._release(call)
+
+    def _front_of(self, span: object) -> TollspanProcessor | None:
+        """The one of us in front of the provider that made `span`: nearly always this one."""
+        if self._active is not None and getattr(span, "_span_processor", None) is self._active:
+            return self
+        front = front_of(span)
+        return front if isinstance(front, TollspanProcessor) else None
 
     def _release(self, call: calls.OpenCall) -> None:
         if self._taken:
@@ -329,6 +334,23 @@ def adopt_provider(provider: TracerProvider) -> Callable[[], None]:
             pipeline.take_away()
 
     return undo
+
+
+_settle: Callable[..., Settled] | None = None
+
+
+def _find_settle() -> Callable[..., Settled]:
+    """Once: to import a name costs a microsecond even where it has been imported."""
+    global _settle
+    from .settle import settle
+
+    _settle = settle
+    return settle
+
+
+def _is_of_call(span: ReadableSpan) -> TypeGuard[CallSpan]:
+    """`isinstance(span, CallSpan)`, which goes through the Python of an abstract class."""
+    return CallSpan in type(span).__mro__
 
 
 def _is_of(call: calls.OpenCall, span: Span) -> bool:

@@ -6,7 +6,7 @@ ends. The two never import each other: they meet here, and all they exchange are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
@@ -102,6 +102,9 @@ class Sending(Protocol):
         ...
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 class OpenCall:
     """One SDK call from its start to its end.
 
@@ -143,11 +146,11 @@ class OpenCall:
         """`span` is somebody else's (anthropic's native span, an open util-genai inference)."""
         self.attributes: dict[str, Any] = {}
         self.attempts: list[Attempt] = []
-        self.hops: list[Mapping[str, Any]] = []
+        self.hops: Sequence[Mapping[str, Any]] = ()
         """Attributes of each hop span, outermost first; written by the settler."""
         self.held: list[Any] = []
         """Ended spans that the span processor keeps until the call ends."""
-        self.usage: Mapping[str, Any] = {}
+        self.usage: Mapping[str, Any] = _NOTHING
         """On an inner call: what its answer stated about usage and cost, under the standard names
         that a restated span must not carry."""
         self.sending: Sending | None = None
@@ -195,11 +198,11 @@ class Settler(Protocol):
         ...
 
 
-Price = Callable[[str, str, str | None, int, int], float | None]
+Price = Callable[[str, str, str | None, int, int, str | None, str | None], float | None]
 
 price: Price | None = None
-"""Provider, model, asked tier, input and output tokens to US dollars, None where it is not known.
-Put here by whoever knows the price book."""
+"""Provider, model, asked tier, input and output tokens, the host and the place that are asked to US
+dollars, None where it is not known. Put here by whoever knows the price book."""
 
 Before = Callable[[OpenCall], float | None]
 After = Callable[[OpenCall], None]

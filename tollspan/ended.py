@@ -28,7 +28,7 @@ MANY = 32
 MOST = 2048
 """Calls that may wait while another thread settles."""
 
-LONGEST_S = 0.1
+LONGEST_S = 0.5
 """Longest that a call waits, but for what keeps a thread from its turn."""
 
 _PATIENCE_S = 3.0
