@@ -1,5 +1,5 @@
-"""The pytest fixtures: `chaos`, a provider that misbehaves on script, and `wire_replay`, one that says
-again what was captured; fresh for each test.
+"""The pytest fixtures: `chaos`, a provider that misbehaves on script, `wire_replay`, one that says again
+what was captured, and `tally`, which counts what the calls of a test cost; fresh for each test.
 
 Loaded by every pytest run where tollspan is installed, so nothing but pytest is imported until a
 test asks for the fixture.
@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import tollspan
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -42,3 +44,21 @@ def wire_replay() -> Iterator[Callable[..., Replay]]:
             return stack.enter_context(Replay(source, **kwargs))
 
         yield make
+
+
+@pytest.fixture
+def tally() -> Iterator[tollspan.tally]:
+    """Every call of the process while the test runs, in whatever thread: see `tollspan.tally`.
+
+    def test_an_answer_is_cheap(tally):
+        answer("what is a toll?")
+        tally.assert_at_most(cost_usd=0.001, calls=1)
+
+    Where the application under test has not called `tollspan.instrument()`, nothing is sent, and the
+    SDKs are as they were when the test is over.
+    """
+    counted = tollspan.tally(everywhere=True)
+    with counted:
+        yield counted
+    if counted.switched_on:
+        tollspan.uninstrument()

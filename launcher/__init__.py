@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-__all__ = ["instrument", "post_instrument", "uninstrument"]
+__all__ = ["instrument", "post_instrument", "uninstrument", "watch_here"]
 
 _lock = threading.RLock()
+_alone: TracerProvider | None = None
+"""Exports nothing: SDKs are watched for this process itself, until somebody calls `instrument()`."""
 
 
 def instrument(
@@ -37,13 +40,17 @@ def instrument(
 
     Raises:
         ValueError: `providers` names one that tollspan does not know.
+        TypeError: an argument is of the wrong kind, such as a name in the place of a provider.
     """
+    _able("tracer_provider", tracer_provider, "get_tracer")
+    _able("meter_provider", meter_provider, "get_meter")
     wanted = _known(providers)
     if settings().disabled:
         return
     from . import background, first_sdk, installation
 
     with _lock:
+        _give_way()
         if tracer_provider is None and wanted is None:
             # There is nothing to patch before an SDK is imported, and the engine takes a while to
             # load.
@@ -52,7 +59,16 @@ def instrument(
             _patch(tracer_provider, wanted)
         with quietly:
             installation.install(tracer_provider, meter_provider)
+        _print_calls()
         first_sdk.when_imported(background.start)
+
+
+def _print_calls() -> None:
+    if settings().print_calls:
+        with quietly:
+            from . import printing
+
+            printing.start()
 
 
 def _patch(
@@ -69,15 +85,42 @@ def _patch(
         instrumentation.instrument(providers=providers, tracer_provider=tracer_provider)
 
 
+def watch_here() -> bool:
+    """Patch the SDKs where `instrument()` has not, for what this process wants to know of its own
+    calls: nothing is sent. Gives whether that was to be done."""
+    global _alone
+    from . import installation
+
+    with _lock:
+        if installation.current is not None or settings().disabled:
+            return False
+        from opentelemetry.sdk.trace import TracerProvider
+
+        made = TracerProvider(shutdown_on_exit=False)
+        instrument(tracer_provider=made)
+        _alone = made
+        return True
+
+
+def _give_way() -> None:
+    """What `watch_here` made gives way to what the application asks for."""
+    if _alone is not None:
+        uninstrument()
+
+
 def uninstrument() -> None:
     """Undo `instrument()`: SDK methods, processors and providers are what they were before."""
+    global _alone
     from tollspan import instrumentation
 
     from . import installation
 
     with _lock:
+        _alone = None
         with quietly:
             installation.remove()
+        if printing := sys.modules.get(f"{__name__}.printing"):
+            printing.stop()
         with quietly:
             instrumentation.uninstrument()
 
@@ -87,10 +130,21 @@ def post_instrument() -> None:
     if settings().disabled:
         return
     with _lock, quietly:
+        _give_way()
         from . import background, first_sdk, installation
 
         installation.install(None, None)
+        _print_calls()
         first_sdk.when_imported(background.start)
+
+
+def _able(argument: str, given: object, method: str) -> None:
+    """Say so at once where a name was written for a provider: no call would ever be seen."""
+    if given is not None and not hasattr(given, method):
+        raise TypeError(
+            f"{argument}={given!r} is no OpenTelemetry provider; SDKs to patch are named as "
+            'providers=["openai"]'
+        )
 
 
 def _known(providers: Sequence[str] | None) -> Sequence[str] | None:

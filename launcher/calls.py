@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from . import figures
 from .asking import NotAnswered, Server, add_filters, add_server, filters, window
 from .screen import Column, Paint, table, tsv
 
-__all__ = ["add_options", "calls"]
+__all__ = ["COLUMNS", "add_options", "calls", "row"]
 
 MOST = 500
 """Calls of one answer of the API."""
@@ -152,7 +152,7 @@ def _writer(options: argparse.Namespace) -> Callable[[dict[str, Any]], None]:
 
     def line(call: dict[str, Any]) -> None:
         cells = shutil.get_terminal_size().columns
-        print("\n".join(table(COLUMNS, [_row(call)], cells, paint, head=False)), flush=True)
+        print("\n".join(table(COLUMNS, [row(call)], cells, paint, head=False)), flush=True)
 
     return line
 
@@ -163,14 +163,15 @@ COLUMNS = (
     Column("TENANT", 10, rank=5),
     Column("ROUTE", share=5, least=16),
     Column("TOKENS", 10, right=True, rank=3),
-    Column("COST", 10, right=True),
+    Column("COST", 12, right=True),
     Column("TOOK", 6, right=True, rank=1),
     Column("1ST", 6, right=True, rank=6),
-    Column("STATUS", 9, rank=2),
+    Column("STATUS", 12, rank=2),
 )
 
 
-def _row(call: dict[str, Any]) -> list[tuple[str, str]]:
+def row(call: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A call, under the API's names, as a line of `COLUMNS`."""
     cost = figures.amount(call["cost_usd"])
     mark = {"lower_bound": "≥", "estimated": "~"}.get(call["cost_grade"] or "", "")
     unpriced = cost is None and call["cost_grade"] == "unpriced"

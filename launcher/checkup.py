@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
 from tollspan import config, wirefile
 from tollspan.instrumentation import PROVIDERS
+from tollspan.limits import backends_file, budgets_file
 from tollspan.processors import pricefile
 
-from . import exporters
+from .check import BAD, OK, WARN, Check
+from .receivers import receivers
 
 __all__ = ["BAD", "OK", "WARN", "Check", "of_environment", "sampler", "versions"]
-
-OK, WARN, BAD = "ok", "warn", "bad"
 
 _PROBE_S = 2.0
 
@@ -43,15 +42,6 @@ _PACKAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: what was looked at, its state, and a sentence that says what to do if not ok."""
-
-    name: str
-    state: str
-    text: str
-
-
 def versions() -> dict[str, str]:
     """Installed versions of what tollspan works with."""
     found = {}
@@ -67,9 +57,10 @@ def of_environment() -> Iterator[Check]:
     environ = config.environment()
     yield from settings(environ)
     yield from sdks()
+    yield from switched_off(environ)
     yield from doubles(environ)
     yield sampler(environ.get("OTEL_TRACES_SAMPLER", ""), environ.get("OTEL_TRACES_SAMPLER_ARG"))
-    yield from collectors(environ)
+    yield from receivers(environ)
     yield from local_stack()
 
 
@@ -91,9 +82,29 @@ def settings(environ: Mapping[str, str]) -> Iterator[Check]:
             yield Check("prices", BAD, str(error))
         else:
             yield Check("prices", OK, f"{path}: {entries} entries go before the public book")
+    yield from limits()
     yield from captures()
     if not wrong and not unknown:
         yield Check("settings", OK, "every TOLLSPAN_* variable can be used")
+
+
+def limits() -> Iterator[Check]:
+    """The files that say what calls may cost and which backends are watched: an application that
+    cannot use one goes on without it."""
+    if path := config.settings().budgets:
+        try:
+            names = [budget.name for budget in budgets_file.read(path) if budget.enabled]
+        except ValueError as error:
+            yield Check("budgets", BAD, f"{error} No call is held to it")
+        else:
+            yield Check("budgets", OK, f"{path}: {', '.join(names) or 'none is enabled'}")
+    if path := config.settings().backends:
+        try:
+            backends_file.read(path)
+        except backends_file.BackendFileError as error:
+            yield Check("backends", BAD, f"{error} No backend is watched")
+        else:
+            yield Check("backends", OK, f"{path} can be used")
 
 
 def captures() -> Iterator[Check]:
@@ -149,11 +160,32 @@ _CALLED_ELSEWHERE = {"google_generativeai": "google_genai"}
 """What OpenLLMetry calls an instrumentation of an SDK of ours."""
 
 
+def _disabled(environ: Mapping[str, str]) -> set[str]:
+    return {name.strip() for name in environ.get(_DISABLED, "").split(",")} - {""}
+
+
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def switched_off(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether the variable that switches off other instrumentations does so with ours."""
+    disabled = _disabled(environ)
+    ours = sorted(name for name in disabled if name.startswith("tollspan_"))
+    if "*" in disabled:
+        ours = ["*"]
+    if ours:
+        yield Check(
+            "sdks",
+            WARN,
+            f"{_DISABLED} has {', '.join(ours)}: under opentelemetry-instrument and `tollspan run`\n"
+            f"tollspan patches {'no SDK' if '*' in ours else 'none of these'}: take that out, or call "
+            "tollspan.instrument()",
+        )
+
+
 def doubles(environ: Mapping[str, str]) -> Iterator[Check]:
     """Other instrumentations of the same SDKs that `opentelemetry-instrument` would load."""
-    disabled = {
-        name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
-    }
+    disabled = _disabled(environ)
     clean = True
     for each in entry_points(group="opentelemetry_instrumentor"):
         sdk = each.name.removesuffix("_v2").replace("-", "_")
@@ -209,73 +241,6 @@ def sampler(name: str, argument: str | None = None) -> Check:
     if "off" in spelled:
         return Check("sampler", WARN, f"{name}: no span is recorded; metrics count every call")
     return Check("sampler", OK, f"{name or 'default'}: every call is recorded")
-
-
-def collectors(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether each collector that this environment names takes spans, asked with an empty export."""
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        yield Check("exporter", WARN, "OTEL_SDK_DISABLED is true: there are no spans")
-        return
-    asked = exporters.names("traces", "otlp", environ)
-    if not asked:
-        yield Check("exporter", WARN, "OTEL_TRACES_EXPORTER=none: spans go nowhere")
-    for name in asked:
-        if not name.startswith("otlp"):
-            yield Check("exporter", OK, f"{name}, as OTEL_TRACES_EXPORTER says")
-            continue
-        where = exporters.endpoint("traces", environ, name)
-        if not exporters.reachable(where, _PROBE_S):
-            yield Check(
-                "exporter",
-                BAD,
-                f"nothing listens at {where}: start `tollspan up`, or set OTEL_EXPORTER_OTLP_ENDPOINT",
-            )
-        elif refusal := _refusal(name):
-            yield Check("exporter", BAD, f"{where} refuses spans: {refusal}")
-        else:
-            yield Check("exporter", OK, f"{where} takes spans ({name})")
-    if "OTEL_EXPORTER_OTLP_PROTOCOL" not in environ and _has_distro():
-        yield Check(
-            "exporter",
-            WARN,
-            "opentelemetry-distro is installed: under opentelemetry-instrument the default is gRPC\n"
-            "to port 4317, in two lines HTTP to port 4318. `tollspan up` listens on both.",
-        )
-
-
-def _has_distro() -> bool:
-    return any(True for _ in entry_points(group="opentelemetry_distro"))
-
-
-class _Last(logging.Handler):
-    """Keeps the last thing that an exporter logged: the only place where it says why it failed."""
-
-    said = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said = record.getMessage()
-
-
-def _refusal(name: str) -> str:
-    """Why an empty export fails through the real exporter with its real settings; empty if not."""
-    from opentelemetry.sdk.trace.export import SpanExportResult
-
-    logger, last = logging.getLogger("opentelemetry.exporter"), _Last()
-    propagates = logger.propagate
-    logger.addHandler(last)
-    logger.propagate = False
-    try:
-        exporter = exporters.load("opentelemetry_traces_exporter", name)(
-            timeout=_PROBE_S, **exporters.place(name)
-        )
-        if exporter.export([]) is SpanExportResult.SUCCESS:
-            return ""
-        return last.said or "the export failed"
-    except (LookupError, ImportError, ValueError, OSError, RuntimeError) as error:
-        return f"{type(error).__name__}: {error}"
-    finally:
-        logger.removeHandler(last)
-        logger.propagate = propagates
 
 
 def local_stack() -> Iterator[Check]:

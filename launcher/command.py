@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="tollspan",
         description="What LLM calls cost, who caused them, and which way they went.",
         epilog="`tollspan COMMAND --help` has examples. Start with `tollspan demo`, or with "
-        "`tollspan up` and `tollspan run -- python app.py`.",
+        "`tollspan up` and `tollspan run -- python app.py`; `tollspan run --print -- python app.py` "
+        "needs nothing else.",
     )
     parser.add_argument("--version", action="version", version=f"tollspan {__version__}")
     parser.set_defaults(extra="")
@@ -136,7 +137,15 @@ def _parser() -> argparse.ArgumentParser:
     staged.set_defaults(act=_stage, extra="collector")
 
     run = commands.add_parser(
-        "run", help="start a program with everything patched", usage="tollspan run -- PROGRAM ..."
+        "run",
+        help="start a program with everything patched",
+        usage="tollspan run [--print] -- PROGRAM ...",
+    )
+    run.add_argument(
+        "--print",
+        action="store_true",
+        dest="prints",
+        help="a line on standard error for each call, with its cost, and the sum at exit",
     )
     run.add_argument("program", nargs=argparse.REMAINDER, help="e.g. -- python app.py")
     run.set_defaults(act=_run)
@@ -295,7 +304,7 @@ def _run(options: argparse.Namespace) -> int:
     from .run import run
 
     program = options.program
-    return run(program[1:] if program[:1] == ["--"] else program)
+    return run(program[1:] if program[:1] == ["--"] else program, prints=options.prints)
 
 
 def _prices(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def _significant(value: Decimal, digits: int) -> str:
 
 
 def per_call(value: Decimal | None) -> str:
-    """`$0.003812`, `$1.235`, `$0.0000526`, `$1.2e-07`: never more than ten letters below $10,000."""
+    """`$0.003812`, `$1.235`, `$0.0000526`, `$1.2e-07`: never more than eleven letters below $10,000."""
     if value is None:
         return UNKNOWN
     if not value:

@@ -99,7 +99,7 @@ class OnFirstUse(SpanExporter):
                 **exporters.place(self.name)
             )
         except LookupError as error:
-            _logger.warning("spans go nowhere: %s", error)
+            _logger.warning("tollspan's spans go nowhere: %s", error)
             return None
         return made
 
@@ -108,7 +108,7 @@ class OnFirstUse(SpanExporter):
         if result is not SpanExportResult.SUCCESS and not self._complained:
             self._complained = True
             _logger.warning(
-                "spans do not arrive%s: start `tollspan up`, or set OTEL_EXPORTER_OTLP_ENDPOINT; "
+                "tollspan's spans do not arrive%s: start `tollspan up`, or set OTEL_EXPORTER_OTLP_ENDPOINT; "
                 "your calls are unaffected",
                 f" at {self.endpoint}" if self.endpoint else "",
             )

@@ -201,11 +201,17 @@ def _settle() -> None:
 
 
 def _asking_price(
-    provider: str, model: str, tier: str | None, input_tokens: int, output_tokens: int
+    provider: str,
+    model: str,
+    tier: str | None,
+    input_tokens: int,
+    output_tokens: int,
+    host: str | None,
+    geo: str | None,
 ) -> float | None:
     from tollspan.processors.asking_price import asking_price  # only budgets ask
 
-    return asking_price(provider, model, tier, input_tokens, output_tokens)
+    return asking_price(provider, model, tier, input_tokens, output_tokens, host, geo)
 
 
 def _arrived(provider: trace.TracerProvider) -> None:

@@ -25,6 +25,7 @@ EXAMPLES: Mapping[str, Examples] = {
     ),
     "run": (
         ("tollspan run -- python app.py", "calls go to `tollspan up`"),
+        ("tollspan run --print -- python app.py", "what each call costs, here and now"),
         ("tollspan run -- uvicorn app:app --workers 2", "workers too"),
         ("tollspan run -- python -m pytest", "what the tests of an application spend"),
     ),

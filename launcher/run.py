@@ -52,8 +52,11 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], *, prints: bool = False) -> int:
     """Become `command`, so that its signals and its exit code are its own.
+
+    Args:
+        prints: its calls are printed, and sent only where something listens.
 
     Raises:
         CannotRun: there is no command, or it is not found.
@@ -67,13 +70,19 @@ def run(command: Sequence[str]) -> int:
     if program is None:
         raise CannotRun(f"{command[0]!r} is not a program on the PATH")
     child = child_environment(environ)
+    if prints:
+        child["TOLLSPAN_PRINT"] = "true"
     where = exporters.endpoint("traces", child)
     if exporters.names("traces", "otlp", child) and not exporters.reachable(where):
-        print(
-            f"tollspan: nothing listens at {where}; start `tollspan up` in another terminal",
-            file=sys.stderr,
-            flush=True,
-        )
+        if prints and not any(environ.get(name) for name in _ENDPOINTS):
+            child["OTEL_TRACES_EXPORTER"] = "none"  # nobody asked for them to be sent
+        else:
+            print(
+                f"tollspan: nothing listens at {where}; start `tollspan up` in another terminal, "
+                "or see the calls here: tollspan run --print",
+                file=sys.stderr,
+                flush=True,
+            )
     if os.name == "nt":  # exec would return to the shell before the program ends
         return subprocess.run([program, *command[1:]], env=child, check=False).returncode
     try:

@@ -84,11 +84,11 @@ CODES = {"bold": "1", "dim": "2", "bad": "31", "good": "32", "warn": "33"}
 
 
 class Paint:
-    """Colours for `out`, or none: not a terminal, a plain one, or NO_COLOR is set."""
+    """Colours for `out`, or none: not a terminal, a plain one, or NO_COLOR is set. `on` decides."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, *, on: bool = True) -> None:
         out = out or sys.stdout
-        self.on = out.isatty() and not plain_terminal()
+        self.on = on and out.isatty() and not plain_terminal()
 
     def __call__(self, kind: str, text: str) -> str:
         code = CODES.get(kind)

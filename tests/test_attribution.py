@@ -312,6 +312,17 @@ def test_an_unknown_data_mode_is_refused_with_the_choices() -> None:
         tollspan.attribute(data_mode="production")
 
 
+def test_what_has_no_name_is_refused_with_an_example() -> None:
+    with pytest.raises(
+        TypeError, match=r"attribute\('checkout'\): .* attribute\(endpoint='checkout'\)"
+    ):
+        tollspan.attribute("checkout")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="say what it is"):
+
+        @tollspan.attribute  # type: ignore[arg-type]
+        def bare() -> None: ...
+
+
 def test_odd_values_become_text_or_nothing() -> None:
     with tollspan.attribute(tenant=7, user="", session="a\x00\nb", endpoint="x" * 999):  # type: ignore[arg-type]
         assert seen() == {TENANT: "7", semconv.SESSION: "ab", ENDPOINT: "x" * 256}

@@ -99,6 +99,12 @@ def test_prices_shows_what_a_long_context_costs(capsys: pytest.CaptureFixture[st
         (["gpt-4o", "--provider", "azure.ai.openai"], "azure/gpt-4o  standard"),
         (["azure/gpt-4o"], "azure/gpt-4o  standard"),
         (["claude-sonnet-4-5-20250929"], "anthropic/claude-sonnet-4-5  standard"),
+        (["sonar-deep-research"], "perplexity/sonar-deep-research  standard"),
+        (
+            ["eu.anthropic.claude-haiku-4-5-20251001-v1:0"],
+            "aws/regional.anthropic.claude-haiku-4-5-20251001-v1:0  standard",
+        ),
+        (["openai/gpt-4o", "--provider", "openrouter"], "openrouter/openai/gpt-4o  standard"),
     ],
 )
 def test_prices_finds_a_model_by_any_of_its_names(
@@ -323,7 +329,8 @@ def test_run_says_when_nobody_listens(quiet_environment: dict[str, str]) -> None
 
     assert done.returncode == 0
     assert done.stderr == (
-        "tollspan: nothing listens at http://127.0.0.1:9; start `tollspan up` in another terminal\n"
+        "tollspan: nothing listens at http://127.0.0.1:9; start `tollspan up` in another terminal, "
+        "or see the calls here: tollspan run --print\n"
     )
 
 

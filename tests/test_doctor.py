@@ -30,7 +30,7 @@ from tollspan import config, guard
 from tollspan.chaos import Chaos
 from tollspan.config import environment
 from tollspan.instrumentation import PROVIDERS
-from tollspan.launcher import checkup, doctor, layers
+from tollspan.launcher import checkup, doctor, layers, receivers
 from tollspan.processors import prices
 
 
@@ -294,7 +294,7 @@ def test_the_local_stack_is_asked_at_its_own_port(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_environment_names_a_collector_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "_PROBE_S", 0.3)
+    monkeypatch.setattr(receivers, "_PROBE_S", 0.3)
     with Receiver(hang=True) as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -303,6 +303,40 @@ def test_the_environment_names_a_collector_that_hangs(monkeypatch: pytest.Monkey
 
     assert state == "bad"
     assert "refuses spans" in text
+
+
+@pytest.mark.parametrize(
+    ("spelled", "protocol", "advice"),
+    [
+        ("http://{}", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+        ("{}", "http/protobuf", "Write http://{}"),
+    ],
+)
+def test_where_another_spelling_is_taken_it_says_which(
+    spelled: str, protocol: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receivers, "_TRY_S", 60)  # the first that is tried is taken
+    with Receiver() as receiver:
+        host = receiver.url.partition("://")[2]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spelled.format(host))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+
+        ((state, text),) = found("exporter", doctor.examination().checks)
+
+    assert state == "bad"
+    assert text.endswith(advice.format(host))
+
+
+def test_a_server_that_is_no_receiver_is_said_to_be_none(
+    chaos: Chaos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", chaos.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+
+    ((state, text),) = found("exporter", doctor.examination().checks)
+
+    assert state == "bad"
+    assert text.endswith("Something else than an OTLP receiver answers there: check host and port")
 
 
 def test_other_instrumentations_that_are_installed_are_named(
@@ -337,6 +371,11 @@ def test_native_tracing_of_the_anthropic_sdk_is_named(monkeypatch: pytest.Monkey
         ("TOLLSPAN_TENNANT", "acme", "settings", "warn"),
         ("TOLLSPAN_DISABLED", "true", "settings", "warn"),
         ("TOLLSPAN_PRICES", "/no/such/file.toml", "prices", "bad"),
+        ("TOLLSPAN_BUDGETS", "/no/such/file.toml", "budgets", "bad"),
+        ("TOLLSPAN_BACKENDS", "/no/such/file.toml", "backends", "bad"),
+        ("OTEL_TRACES_EXPORTER", "jaeger", "exporter", "bad"),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "requests,tollspan_openai", "sdks", "warn"),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", "sdks", "warn"),
     ],
 )
 def test_variables_that_matter(

@@ -147,7 +147,7 @@ def test_a_batch_waits_for_a_collector_that_is_not_there_yet_and_one_sentence_sa
 
     assert len(receiver.spans) == 2
     (said,) = (each.getMessage() for each in caplog.records)
-    assert said.startswith(f"spans do not arrive at {receiver.url}: start `tollspan up`")
+    assert said.startswith(f"tollspan's spans do not arrive at {receiver.url}: start `tollspan up`")
 
 
 def test_a_batch_is_given_up_for_the_next_after_a_while(
@@ -213,15 +213,15 @@ def test_a_batch_that_comes_while_another_thread_makes_the_exporter_waits_for_it
 ADDED = """
 import json, sys, time
 import opentelemetry.sdk.trace, opentelemetry.sdk.trace.export
-start = time.process_time()
+sdk = time.process_time()
 import tollspan.auto
-print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
+print(json.dumps([(time.process_time() - sdk) / sdk, sorted(sys.modules)]))
 """
 
 
 @pytest.mark.slow
 def test_import_auto_is_light() -> None:
-    """At most 60 ms over the SDK, in CPU time and best of five: the machine may be busy."""
+    """Less than Python and the SDK alone, in CPU time and best of five: the machine may be busy."""
     import json
 
     best, modules = 1e9, []
@@ -234,12 +234,12 @@ def test_import_auto_is_light() -> None:
             check=True,
             timeout=60,
         )
-        seconds, modules = json.loads(done.stdout)
-        best = min(best, seconds)
+        share, modules = json.loads(done.stdout)
+        best = min(best, share)
 
     heavy = {"genai_prices", "grpc", "requests", "httpx", "openai", "opentelemetry.sdk.metrics"}
     assert heavy.isdisjoint(modules)
-    assert best < 0.060
+    assert best < 0.75
 
 
 METRICS = """

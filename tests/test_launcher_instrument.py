@@ -232,6 +232,8 @@ def test_an_unknown_provider_names_the_nearest() -> None:
 def test_a_bare_string_is_no_list_of_providers() -> None:
     with pytest.raises(TypeError, match=r"\['openai'\]"):
         tollspan.instrument(providers="openai")
+    with pytest.raises(TypeError, match=r"tracer_provider='openai' .* providers=\[\"openai\"\]"):
+        tollspan.instrument("openai")  # type: ignore[arg-type]
 
 
 def test_only_the_named_providers_are_patched(

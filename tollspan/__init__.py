@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tollspan.instrumentation._wire import wire as wire
     from tollspan.launcher import instrument as instrument
     from tollspan.launcher import uninstrument as uninstrument
+    from tollspan.launcher.tally import tally as tally
     from tollspan.limits.budgets_block import budget as budget
     from tollspan.limits.budgets_exceeded import BudgetExceeded as BudgetExceeded
     from tollspan.limits.failover import failover as failover
@@ -40,6 +41,7 @@ __all__ = [
     "health",
     "instrument",
     "record",
+    "tally",
     "uninstrument",
     "wire",
 ]
@@ -55,6 +57,7 @@ _HOME = {
     "health": "tollspan.limits.health",
     "instrument": "tollspan.launcher",
     "record": "tollspan.instrumentation",
+    "tally": "tollspan.launcher.tally",
     "uninstrument": "tollspan.launcher",
     "wire": "tollspan.instrumentation._wire",
 }

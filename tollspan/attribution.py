@@ -13,7 +13,7 @@ import inspect
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Never, Self, TypeVar, cast
 
 from opentelemetry import context
 from opentelemetry.baggage import _BAGGAGE_KEY
@@ -108,13 +108,14 @@ class attribute:
 
     Raises:
         ValueError: `data_mode` is none of the four.
+        TypeError: an argument without its name.
     """
 
     __slots__ = ("_given", "_tokens")
 
     def __init__(
         self,
-        *,
+        *unnamed: Never,
         endpoint: str | None = None,
         prompt: str | None = None,
         prompt_version: str | None = None,
@@ -125,6 +126,11 @@ class attribute:
         data_mode: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
+        if unnamed:
+            raise TypeError(
+                f"attribute({unnamed[0]!r}): say what it is, e.g. attribute(endpoint='checkout'), "
+                "also as a decorator"
+            )
         if data_mode is not None and data_mode not in DATA_MODES:
             raise ValueError(f"data_mode={data_mode!r}: write one of {', '.join(DATA_MODES)}")
         self._given: dict[str, str] = {}

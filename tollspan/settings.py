@@ -141,6 +141,11 @@ class Settings:
         "",
         "Path of a TOML file with more to mask in captured exchanges: docs/operate/privacy.md.",
     )
+    print_calls: bool = _setting(
+        "TOLLSPAN_PRINT",
+        False,
+        "Print a line for each call on standard error, with its cost, and the sum at exit.",
+    )
     doctor: str = _setting(
         "TOLLSPAN_DOCTOR",
         "",
