@@ -55,13 +55,16 @@ def bench() -> str:
             row = sdk[scenario]
             rows.append(
                 f"| {package} {own} | {what} | {row['tollspan_added_us']} µs "
-                f"| {row['peer_added_us']} µs, {peer} | {row['ratio']} |"
+                f"| {row['peer_added_us']} µs, {peer} "
+                f"| {row['ratio']} ({min(row['ratios'])} to {max(row['ratios'])}) |"
             )
     machine = found["machine"]
     made = (
         f"`import tollspan.auto` adds {found['import']['added_ms']} ms to importing the openai SDK. "
         f"CPU of all threads; `make bench`, {machine['measured']}, Python {machine['python']}; "
-        "medians, each SDK's subjects in turn in one run, content off."
+        "medians, each SDK's subjects in turn in one run, content off; in brackets the lowest and the "
+        "highest ratio of a round: where they are far apart, the SDK's own call scatters by more than "
+        "either adds."
     )
     rows += ["", made]
     return "\n".join(rows)

@@ -17,8 +17,9 @@ from .check import BAD, OK, WARN, Check
 __all__ = ["receivers"]
 
 _PROBE_S = 2.0
-"""How long what is asked for is waited for, and then each of the others that are tried."""
+"""How long what the environment names is waited for."""
 _TRY_S = 2.0
+"""How long each of the others that are tried is."""
 _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _HTTP, _GRPC = "otlp_proto_http", "otlp_proto_grpc"
 _GROUP = "opentelemetry_traces_exporter"
