@@ -217,7 +217,7 @@ class Flight:
             if attempt.unread is not None:
                 return
         if self.wire is not None:
-            self.wire.answered(status, headers())
+            self.wire.answered(status, [(row[0], row[-1]) for row in headers()])
         asked = self._request.headers if self._request is not None else {}
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
         facts.update(told(headers, asked, time_ns(), attempt))
@@ -272,13 +272,9 @@ class _ToBeMade(trace.NonRecordingSpan):
     def get_span_context(self) -> trace.SpanContext:
         found = self.__dict__.get("_context")
         if found is None:
-            above = self._parent.get_span_context()
+            trace_id, _, _, flags, state, _ = self._parent.get_span_context()
             made = trace.SpanContext(
-                above.trace_id,
-                span_id(),
-                is_remote=False,
-                trace_flags=above.trace_flags,
-                trace_state=above.trace_state,
+                trace_id, span_id(), is_remote=False, trace_flags=flags, trace_state=state
             )
             found = self.__dict__.setdefault("_context", made)
         return found  # type: ignore[no-any-return]

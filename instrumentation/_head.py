@@ -14,7 +14,7 @@ from ._hosts import provider_at
 
 __all__ = ["Headers", "picked", "told"]
 
-Headers = Callable[[], "Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]"]
+Headers = Callable[[], "Iterable[_headers.Row]"]
 """Gives the headers of a response, and holds on to nothing else of it."""
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tollspan import semconv
 from tollspan.config import settings
 
-__all__ = ["RETRY_AFTER", "Picked", "kept", "pick", "read", "retry_after_s"]
+__all__ = ["RETRY_AFTER", "Picked", "Row", "kept", "pick", "read", "retry_after_s"]
 
 MAX_VALUE_LENGTH = 512
 MAX_KEPT = 96
@@ -96,6 +96,9 @@ class _Shape(NamedTuple):
     reduced: tuple[tuple[str, str], ...]
     """Those whose value is not kept as it came, with the header's own name."""
 
+
+Row = tuple[bytes, ...] | tuple[str, ...]
+"""One header: its name first, its value last."""
 
 Picked = tuple[_Shape, tuple[Any, ...]]
 """The headers of one answer that may stay, as they came: nothing else of the answer is held on to."""
@@ -185,7 +188,7 @@ _names_of: object = None
 _names = _Names(frozenset(), "")
 
 
-def pick(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> Picked:
+def pick(headers: Iterable[Row]) -> Picked:
     """The headers of a response that may stay, to be read in a moment."""
     global _names_of, _names
     chosen = settings()
@@ -195,12 +198,12 @@ def pick(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> 
     received: Any = headers if type(headers) is list else [*headers]
     if not received:
         return _NO_SHAPE, ()
-    names, values = zip(*received, strict=True)
+    names, *_, values = zip(*received, strict=True)
     shape = _names.shapes.get(names) or _names.shape(names)
     return shape, shape.places(values)
 
 
-def kept(headers: Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]) -> dict[str, str]:
+def kept(headers: Iterable[Row]) -> dict[str, str]:
     """The allow-listed headers of a response as attributes: `http.response.header.<name>` to value.
 
     Names are lower-case with dashes, values printable and at most 512 characters. The first of
@@ -229,7 +232,9 @@ def _decoded(value: Any) -> str:
     return value.decode("utf-8", "replace") if type(value) is bytes else str(value)
 
 
-_BETWEEN = " \N{BROKEN BAR} "
+_BETWEEN = " |~"
+"""Of a header that says this the values are looked at one by one. It begins with nothing that it ends
+with: a value and what stands between never make it together."""
 _BETWEEN_BYTES = _BETWEEN.encode()
 
 

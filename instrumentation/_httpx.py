@@ -11,7 +11,6 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +20,7 @@ from tollspan.guard import quietly
 
 from ._attempts import end, open_call
 from ._flight import Flight
+from ._httpx_headers import rows_of
 from ._onward import Onward
 from ._repeats import may_leave, note_answer, note_failure
 
@@ -157,16 +157,14 @@ def _answered(
 ) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, partial(_raw, response.headers))
+    headers = response.headers
+    flight.answered(response.status_code, partial(rows_of(headers), headers))
     if response.is_closed:  # a mock transport's responses are born read
         end(flight.attempt)
     else:
         setattr(response, close, hook(flight, response))
     if flight.wire is not None:
         flight.wire.watch(response)
-
-
-_raw = attrgetter("raw")
 
 
 class _Closing:

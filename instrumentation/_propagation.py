@@ -19,7 +19,8 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
 from tollspan import attribution, semconv
-from tollspan.remembered import Remembered
+
+from ._httpx_headers import are_listed
 
 __all__ = [
     "Changes",
@@ -120,25 +121,14 @@ def write(
 
 
 def has_baggage(headers: MutableMapping[str, str]) -> bool:
-    """Whether a request carries baggage; asked of every one that goes to a public host.
-
-    The headers of httpx would be gone through in Python; their list is gone through in C.
-    """
-    if _lists_names[type(headers)]:
+    """Whether a request carries baggage; asked of every one that goes to a public host."""
+    if are_listed[type(headers)]:
         return _LISTED in map(_listed_name, headers._list)  # type: ignore[attr-defined]
     return BAGGAGE in headers
 
 
-def _lists(kind: Any) -> bool:
-    """Whether headers of this class keep a list of name, name in lower case, and value."""
-    if not kind.__module__.startswith("httpx"):
-        return False
-    return getattr(kind({"Baggage": "a=b"}), "_list", None) == [(b"Baggage", _LISTED, b"a=b")]
-
-
 _LISTED = BAGGAGE.encode()
 _listed_name = itemgetter(1)
-_lists_names: Remembered[Any, bool] = Remembered(_lists, 64)
 
 
 def take(headers: MutableMapping[str, str]) -> Changes:

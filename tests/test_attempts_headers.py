@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from needs import captures
 
@@ -203,6 +203,15 @@ def test_values_are_short_and_printable_and_few() -> None:
     assert len(kept([(f"x-ratelimit-limit-{n}", "v") for n in range(9999)])) == 96
     assert kept([("request-id", "first"), ("request-id", "second")]) == {
         PREFIX + "request-id": "first"
+    }
+
+
+@given(st.lists(st.text(st.sampled_from(" |~a"), min_size=1), min_size=1, max_size=9))
+@example([" |~ ", "a"])
+@example(["a |~", "a"])
+def test_what_is_read_all_at_once_is_what_each_header_said(values: list[str]) -> None:
+    assert kept([(f"x-ratelimit-limit-{n}", value) for n, value in enumerate(values)]) == {
+        f"{PREFIX}x-ratelimit-limit-{n}": value for n, value in enumerate(values)
     }
 
 
