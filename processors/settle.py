@@ -79,7 +79,7 @@ def settle(
         if looked is not None and usual is not None:
             known = usual.settled(looked.used)
             if known is not None:
-                return Settled(known)
+                return tuple.__new__(Settled, (known, ()))  # in a third of the constructor's time
     answer = None
     if inner:
         answer = answering(call, inner) or inner[-1]
