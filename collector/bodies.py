@@ -16,6 +16,8 @@ __all__ = ["READ_AT_ONCE_BYTES", "Reading", "Room", "Unsupported", "body_of", "m
 READ_AT_ONCE_BYTES = 4 * MAX_BODY_BYTES
 """Of all bodies that are being read: senders are many, and memory is not."""
 
+MOST_MEMBERS = 16
+
 
 class Unsupported(Refusal, ValueError):
     """Content type or encoding that we do not read."""
@@ -89,15 +91,26 @@ async def body_of(request: Request, reading: Reading, most_bytes: int = MAX_BODY
     return body
 
 
-def _unpacked(packed: bytearray, most_bytes: int) -> bytes:
-    """Never more than the limit in memory, whatever a few packed bytes promise."""
-    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        body = unpacker.decompress(packed, most_bytes + 1)
-    except zlib.error as error:
-        raise Malformed("the body is not gzip") from error
-    if len(body) > most_bytes:
-        raise TooLarge(f"the unpacked body is larger than {most_bytes} bytes")
-    if not unpacker.eof:
-        raise Malformed("the gzip body is cut short")
-    return body
+def _unpacked(packed: bytes | bytearray, most_bytes: int) -> bytes:
+    """Never more than the limit in memory, whatever a few packed bytes promise.
+
+    A gzip may be several, one behind the other (RFC 1952, 2.2); what is left out would be acknowledged
+    and lost. What stands behind one is copied for the next, so that there may not be any number.
+    """
+    parts: list[bytes] = []
+    left = most_bytes
+    for _ in range(MOST_MEMBERS):
+        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            parts.append(unpacker.decompress(packed, left + 1))
+        except zlib.error as error:
+            raise Malformed("the body is not gzip") from error
+        left -= len(parts[-1])
+        if left < 0:
+            raise TooLarge(f"the unpacked body is larger than {most_bytes} bytes")
+        if not unpacker.eof:
+            raise Malformed("the gzip body is cut short")
+        packed = unpacker.unused_data
+        if not packed.strip(b"\0"):  # padding, as gzip itself takes it
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+    raise Malformed(f"the body is more than {MOST_MEMBERS} gzips")

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from .patient import Patient
+
 __all__ = ["HttpServers", "bound"]
 
 STOP_S = 3
@@ -85,6 +87,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Patient,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

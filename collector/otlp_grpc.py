@@ -26,6 +26,8 @@ TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 THREADS = 16
+MOST_STREAMS = 1000
+"""Requests of one connection at once; a sender keeps those beyond to itself until others are answered."""
 COMMIT_TIMEOUT_S = 30.0
 
 
@@ -52,10 +54,19 @@ class GrpcReceiver:
             # A message is taken off the wire by the thread that answers it: their number bounds
             # what is in memory, and the others wait at their senders.
             ThreadPoolExecutor(threads, thread_name_prefix="tollspan-grpc"),
-            handlers=[_Handlers({name: self._answering(take) for name, take in taking.items()})],
+            handlers=[
+                _Handlers(
+                    {name: self._answering(take) for name, take in taking.items()}, self.allows
+                )
+            ],
             options=[
                 ("grpc.max_receive_message_length", MAX_BODY_BYTES),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", MOST_STREAMS),
+                # A sender that is gone without a word holds a thread until that is found out, which
+                # takes two hours if nobody asks.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
             ],
         )
         _check_free(host, port)
@@ -77,10 +88,6 @@ class GrpcReceiver:
 
     def _answering(self, take: Take) -> Callable[[bytes, Any], bytes]:
         def answer(body: bytes, context: Any) -> bytes:
-            if not self.allows(context.invocation_metadata()):
-                context.abort(
-                    grpc.StatusCode.UNAUTHENTICATED, "send TOLLSPAN_TOKEN as a bearer token"
-                )
             try:
                 return take(body).result(COMMIT_TIMEOUT_S)
             except Refusal as refusal:
@@ -112,13 +119,27 @@ def _check_free(host: str, port: int) -> None:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, methods: dict[str, Callable[[bytes, Any], bytes]]) -> None:
+    """Who does not show the token is told so before the message is read: reading takes a thread, and as
+    long as the sender likes."""
+
+    def __init__(
+        self, methods: dict[str, Callable[[bytes, Any], bytes]], allows: Callable[[Any], bool]
+    ) -> None:
         self._methods = {
             name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
         }
+        self._allows = allows
+        self._stranger = grpc.stream_unary_rpc_method_handler(_turned_away)
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if not self._allows(details.invocation_metadata):
+            return self._stranger
         return self._methods.get(details.method)
+
+
+def _turned_away(messages: object, context: Any) -> bytes:
+    context.abort(grpc.StatusCode.UNAUTHENTICATED, "send TOLLSPAN_TOKEN as a bearer token")
+    raise AssertionError("abort raises")
 
 
 def _refuse(context: Any, refusal: Refusal) -> None:

@@ -54,9 +54,11 @@ def _endpoint(take: _Take, room: Room) -> Callable[[Request], Awaitable[Response
             if media_type(request) not in (PROTOBUF, JSON):
                 raise Unsupported(f"the content type is neither {PROTOBUF} nor {JSON}")
             with Reading(room) as reading:
-                body = await body_of(request, reading, MAX_BODY_BYTES)
-                # Off the loop: a big batch takes longer to read than others want to wait.
-                done = await asyncio.to_thread(take, body, is_json=is_json)
+                # Off the loop: a big batch takes longer to read than others want to wait. In no variable:
+                # an error that comes out of `done` would hold on to it.
+                done = await asyncio.to_thread(
+                    take, await body_of(request, reading, MAX_BODY_BYTES), is_json=is_json
+                )
             answer = await asyncio.wait_for(asyncio.wrap_future(done), COMMIT_TIMEOUT_S)
         except ClientDisconnect:
             return Response(status_code=400)

@@ -167,19 +167,23 @@ class StageIntake:
                 continue
             if job is None:
                 return
-            while self._not_told:
-                self._holding.untold(self._not_told.popleft())
-            made: tuple[bytes, Told] | None = None
-            error: Refusal = Unavailable("the stage failed; send the spans again")
-            with quietly:
-                try:
-                    made = self._made(job, self._admission.begun(job.number))
-                except Malformed as malformed:
-                    error = malformed
-            if made is not None:
-                self._hand_over(job, *made)
-            else:
-                self._refused(job, error, "malformed" if isinstance(error, Malformed) else "fault")
+            self._step(job)
+            del job  # and all that was made of it, while nothing comes
+
+    def _step(self, job: _Job) -> None:
+        while self._not_told:
+            self._holding.untold(self._not_told.popleft())
+        made: tuple[bytes, Told] | None = None
+        error: Refusal = Unavailable("the stage failed; send the spans again")
+        with quietly:
+            try:
+                made = self._made(job, self._admission.begun(job.number))
+            except Malformed as malformed:
+                error = malformed
+        if made is not None:
+            self._hand_over(job, *made)
+        else:
+            self._refused(job, error, "malformed" if isinstance(error, Malformed) else "fault")
 
     def _made(self, job: _Job, level: Level) -> tuple[bytes, Told]:
         """What to send on for `job`: spans, and the calls to tell of.
@@ -283,4 +287,11 @@ class StageIntake:
         self._counters.add("refused_requests", label=reason)
         if job.spans:
             self._counters.add("refused_spans", job.spans, reason)
-        job.answer.set_exception(error)
+        job.answer.set_exception(_alone(error))
+
+
+def _alone(error: BaseException) -> BaseException:
+    """`error` without the places where it was raised: their variables hold the request, and lead back to
+    the answer that holds the error. Such a circle of 60 MB may stay for as long as the process."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

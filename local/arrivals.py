@@ -15,8 +15,8 @@ from threading import Lock
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from tollspan.collector.patient import Patient
 from tollspan.collector.receiver import Intake, Refusal
 
 __all__ = ["Arrivals"]
@@ -151,7 +151,7 @@ class Arrivals:
         """uvicorn's protocol, which counts as `cause` what begins as gRPC does."""
         arrivals = self
 
-        class Listening(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        class Listening(Patient):
             _heard = False
 
             def data_received(self, data: bytes) -> None:

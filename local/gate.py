@@ -1,7 +1,8 @@
 """Who may talk to the servers, and what every answer carries.
 
 A page of somebody else can make a browser ask 127.0.0.1 under its own name (DNS rebinding), so the
-`Host` must be ours; off loopback a bearer token is asked for as well.
+`Host` must be ours; off loopback a bearer token is asked for as well. What a browser fetches for a page
+of somebody else is refused, too: that page could not read the answer, but make us work for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hmac
 import json
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,6 +62,8 @@ class Gate:
     ) -> None:
         self._app = app
         self._token = token
+        # Browsers show a cookie to every port of a host: it opens our pages, and is not the token.
+        self._session = hmac.digest(token.encode(), b"tollspan page", "sha256").hex()
         self._hosts = LOOPBACK | set(hosts)
         self._open_paths = open_paths
         # Programs reach a receiver under names that we cannot know (a container's name for its
@@ -88,6 +91,12 @@ class Gate:
         await self._app(scope, receive, sending)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        if _header(scope["headers"], b"transfer-encoding") and _header(
+            scope["headers"], b"content-length"
+        ):
+            # A proxy in front may have gone by the other one, and taken the next request for its body:
+            # https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+            return 400, "the request states two lengths"
         host = _header(scope["headers"], b"host")
         if self._asks_host and not self._ours(_name(f"//{host}")):
             return 403, "this host name is not ours; ask for 127.0.0.1 or localhost"
@@ -95,14 +104,21 @@ class Gate:
         same = origin.lower().split("://", 1)[-1] == host.lower()
         if origin and not (same and (self._token or self._ours(_name(origin)))):
             return 403, "pages of other sites may not ask"
+        # Only browsers say it: https://www.w3.org/TR/fetch-metadata/
+        site = _header(scope["headers"], b"sec-fetch-site")
+        if site in ("cross-site", "same-site") and not _is_opened(scope):
+            return 403, "pages of other sites may not ask"
         if self._token and scope["path"] not in self._open_paths:
             shown = _header(scope["headers"], b"authorization").removeprefix("Bearer ")
-            if not (self._is_token(shown) or self._is_token(_cookie(scope["headers"]))):
+            if not (self._is_token(shown) or self._is_session(_cookie(scope["headers"]))):
                 return 401, "send the value of TOLLSPAN_TOKEN as a bearer token"
         return None
 
     def _is_token(self, shown: str) -> bool:
         return hmac.compare_digest(shown.encode("utf-8", "replace"), self._token.encode())
+
+    def _is_session(self, shown: str) -> bool:
+        return hmac.compare_digest(shown.encode("utf-8", "replace"), self._session.encode())
 
     def _shown_in_query(self, scope: Scope) -> bool:
         """`/?token=…`, typed by a person: a browser cannot add the header by itself."""
@@ -112,13 +128,23 @@ class Gate:
         return self._is_token(asked.get("token", [""])[0])
 
     async def _let_in(self, send: Send) -> None:
-        cookie = f"{COOKIE}={quote(self._token)}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{COOKIE}={self._session}; Path=/; HttpOnly; SameSite=Strict"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), *HEADERS]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
     def _ours(self, name: str) -> bool:
         return name in self._hosts or is_loopback(name)
+
+
+def _is_opened(scope: Scope) -> bool:
+    """Whether a person follows a link to us, and nothing is changed by that."""
+    headers = scope["headers"]
+    return (
+        scope["method"] == "GET"
+        and _header(headers, b"sec-fetch-mode") == "navigate"
+        and _header(headers, b"sec-fetch-dest") == "document"
+    )
 
 
 def _name(url: str) -> str:
@@ -132,7 +158,7 @@ def _cookie(headers: Iterable[tuple[bytes, bytes]]) -> str:
     for pair in _header(headers, b"cookie").split(";"):
         name, _, value = pair.strip().partition("=")
         if name == COOKIE:
-            return unquote(value)
+            return value
     return ""
 
 
@@ -142,6 +168,8 @@ def _header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:
     headers = [(b"content-type", b"application/json"), *HEADERS]
+    if status == 400:
+        headers.append((b"connection", b"close"))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -81,7 +81,7 @@ class LocalStack:
             tempfile.TemporaryDirectory(prefix="tollspan-") if data_dir is None else None
         )
         self.data_dir = Path(self._temporary.name if self._temporary else data_dir or "")
-        self.host = host
+        self.host = host.removeprefix("[").removesuffix("]")
         self.ui_port, self.grpc_port, self.http_port = ui_port, grpc_port, http_port
         self.clickhouse_port = clickhouse_port
         self._token = token

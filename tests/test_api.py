@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -319,6 +320,31 @@ def test_another_origin_is_refused_and_our_own_is_not(stack: LocalStack) -> None
     assert get(stack, "/api/calls", Origin="http://evil.example")[0] == 403
     assert get(stack, "/api/calls", Origin="null")[0] == 403
     assert get(stack, "/api/calls", Origin=stack.page_url)[0] == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_a_browser_fetches_for_another_site_is_refused(stack: LocalStack, site: str) -> None:
+    image = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    frame = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    ours = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+    assert get(stack, "/api/calls", **image)[0] == 403
+    assert get(stack, "/api/calls", **frame)[0] == 403
+    assert get(stack, "/api/calls", **link)[0] == 200, "somebody followed a link"
+    assert get(stack, "/api/calls", **ours)[0] == 200
+
+
+def test_a_request_with_two_lengths_is_the_last_of_its_connection(stack: LocalStack) -> None:
+    head = b"HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    smuggled = b"0\r\n\r\nGET /api/status " + head + b"\r\n"
+    with socket.create_connection(("127.0.0.1", stack.ui_port), timeout=60) as connection:
+        connection.sendall(b"POST /api/demo " + head + lengths + smuggled)
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_off_loopback_a_token_is_needed() -> None:

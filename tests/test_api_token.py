@@ -54,6 +54,8 @@ def test_a_person_opens_the_page_with_it_once(stack: LocalStack) -> None:
     assert status == 303
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
+    assert "plain-token" not in cookie, "every other port of this host is shown it"
+    assert ask(stack.ui_port, "GET", "/api/calls", cookie="tollspan_token=plain-token")[0] == 401
     assert ask(stack.ui_port, "GET", "/api/calls", cookie=cookie.split(";")[0])[0] == 200
     assert ask(stack.ui_port, "GET", "/")[0] == 200, "files hold no data"
     assert ask(stack.ui_port, "GET", "/api/live?token=plain-token")[0] == 401

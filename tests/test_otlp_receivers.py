@@ -176,6 +176,21 @@ def test_a_small_body_that_unpacks_into_a_huge_one_is_refused(
     assert post(stack, bytes(1_000_001))[0] == 413
 
 
+def test_a_gzip_of_several_is_read_whole_and_never_acknowledged_in_part(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (gzip.compress(protobuf([owner(n, trace_id=f"{n:032x}")])) for n in (1, 2))
+    packed = {"content_encoding": "gzip"}
+
+    assert post(stack, first + second + bytes(8), **packed)[0] == 200
+    assert len(stack.ledger.query("SELECT * FROM tollspan_calls")) == 2
+    assert post(stack, first + b"something else", **packed)[0] == 400
+    assert post(stack, first + second[:-4], **packed)[0] == 400
+    assert post(stack, gzip.compress(b"") * 1000, **packed)[0] == 400
+    monkeypatch.setattr(otlp_http, "MAX_BODY_BYTES", 1_000_000)
+    assert post(stack, gzip.compress(bytes(600_000)) * 2, **packed)[0] == 413
+
+
 def test_grpc_refuses_a_bomb_and_garbage_and_lives_on(stack: LocalStack) -> None:
     with grpc.insecure_channel(stack.grpc_endpoint.removeprefix("http://")) as channel:
         export = channel.unary_unary(TRACES)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -233,3 +234,23 @@ def test_the_page_says_whether_it_works_and_for_whom_not(sink: Sink) -> None:
         assert "ready      yes" in text
         made.admission.close()
         assert "ready      no: the stage is stopping" in page()
+
+
+def test_the_page_says_where_an_answer_may_be_told_twice(sink: Sink) -> None:
+    """By a gateway, and by a tracer that nothing joins to it; never where only one of them tells."""
+    with stage(sink.grpc_url) as made:
+        made.holding.windows._window_s = 0
+
+        def page_after(*spans: Span) -> str:
+            address = f"127.0.0.1:{made.ports.http}"
+            for sent in (spans, [span(8, trace_id="ab" * 16, scope="web")]):
+                assert post(address, protobuf(sent))[0] == 200
+            return " ".join(get(f"http://127.0.0.1:{made.ports.admin}/status")[1].split())
+
+        assert "priced twice" not in page_after(owner(1, trace_id="1" * 32))
+        behind = replace(foreign(2, trace_id="2" * 32), scope="litellm")
+        assert "priced twice" not in page_after(behind)
+        text = page_after(replace(foreign(3, trace_id="3" * 32), scope="openinference"))
+
+        assert "a gateway's own span owns: 1 of litellm." in text
+        assert "priced twice" in text
