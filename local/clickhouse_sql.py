@@ -4,7 +4,9 @@
 functions, and lets pass: the function `file`, which reads any file of this machine, also where it is
 only named (`APPLY file`, `arrayMap(file, …)`, a parameter of type Identifier); `INTO OUTFILE`, which
 writes one; KILL; table functions that fail for their arguments before they are refused; a second
-statement behind a semicolon.
+statement behind a semicolon. A table that does not exist is a file of that name, which `readonly`
+refuses to open; what looks for a dictionary (`dictGet`, EXISTS DICTIONARY) opens it in the engine's own
+name, and from then on everybody reads it. What only asks for a table tells whether there is such a file.
 
 So the engine's own parser writes the statement anew (one statement, no comments, one way of
 quoting), that text is looked through word by word, and that text is what runs.
@@ -13,8 +15,9 @@ quoting), that text is looked through word by word, and that text is what runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Forbidden", "Statement", "reading"]
 
@@ -28,6 +31,8 @@ PLAIN_TABLE_FUNCTIONS = frozenset(
     + ("numbers_mt", "primes", "values", "view", "zeros", "zeros_mt")
 )
 """Table functions that touch nothing but their arguments and our tables."""
+BY_NAME = re.compile("file|dict(get|has|isin)\\w*|joinget\\w*|hascolumnintable", re.IGNORECASE)
+"""Functions that take the name of a file, or of a table, which may be one."""
 
 
 class Forbidden(ValueError):
@@ -58,9 +63,16 @@ def reading(canonical: str, table_functions: Collection[str]) -> Statement:
     if begins not in BEGINNINGS:
         raise Forbidden(f"{begins or 'nothing'} is not one of {', '.join(BEGINNINGS)}")
     strange = {each.lower() for each in table_functions} - PLAIN_TABLE_FUNCTIONS
+    if begins in ("EXISTS", "SHOW") and any(
+        each.text.upper() == "DICTIONARY" for each in tokens[:4]
+    ):
+        raise Forbidden("the ledger has no dictionaries")
+    aliases = _aliases(tokens)
     for token, following in zip(tokens, [*tokens[1:], _NOTHING], strict=True):
         if not token.is_name:
             continue
+        if "/" in token.text and (token.text[0] in "/.~" or token.text not in aliases):
+            raise Forbidden(f"{token.text} would be a file")
         pair = f"{token.text} {following.text}".upper()
         if pair in ("INTO OUTFILE", "PARALLEL WITH"):
             raise Forbidden(f"{pair} is more than reading")
@@ -68,13 +80,18 @@ def reading(canonical: str, table_functions: Collection[str]) -> Statement:
             # Its value would be the name of anything, of a function too: arrayMap({f:Identifier}, …).
             raise Forbidden("a parameter may be a value and not an Identifier")
         name = token.text.lower()
-        if name == "file" or (following.text == "(" and name in strange):
+        if BY_NAME.fullmatch(name) or (following.text == "(" and name in strange):
             raise Forbidden(f"{token.text} reaches beyond the ledger")
     form = ""
     if len(tokens) > 2 and tokens[-2].text.upper() == "FORMAT" and tokens[-1].is_name:
         form = tokens[-1].text
         canonical = canonical[: tokens[-2].at]
     return Statement(canonical.strip(), form, begins in ("SELECT", "WITH"))
+
+
+def _aliases(tokens: Sequence[_Token]) -> set[str]:
+    """Names that the statement gives to columns, such as `tokens/s`."""
+    return {own.text for before, own in pairwise(tokens) if before.text.upper() == "AS"}
 
 
 def _in_ours(canonical: str) -> str:

@@ -180,6 +180,22 @@ FORBIDDEN = [
     "SELECT * FROM eval('SELECT 1')",
     "SELECT * FROM loop(numbers(3)) LIMIT 1",
     "WITH x AS (SELECT * FROM url('http://127.0.0.1:1/', CSV)) SELECT * FROM x",
+    f"SELECT * FROM `{FILE}`",
+    f"SELECT * FROM '{FILE}'",
+    f"SELECT * FROM default.`{FILE}`",
+    f"SELECT * FROM `{FILE[1:]}`",
+    f"SELECT 1 AS `{FILE}` FROM `{FILE}`",
+    "SELECT * FROM `../x.csv`",
+    f"SELECT dictGet('{FILE}', 'a', 1)",
+    f"SELECT arrayMap(DictHas, ['{FILE}'], [1])",
+    f"SELECT `dictGetOrDefault`('{FILE}', 'a', 1, 2)",
+    f"SELECT dictIsIn('{FILE}', 1, 2)",
+    f"SELECT joinGet('{FILE}', 'a', 1)",
+    f"SELECT hasColumnInTable('default', '{FILE}', 'a')",
+    "EXISTS DICTIONARY x",
+    f"EXISTS DICTIONARY `{FILE}`",
+    f"EXISTS TABLE `{FILE}`",
+    "SHOW CREATE DICTIONARY default.x",
 ]
 
 
@@ -191,6 +207,23 @@ def test_nothing_but_reading_the_ledger(stack: LocalStack, sql: str, tmp_path: P
     assert "READONLY" in body or "SYNTAX_ERROR" in body
     assert list(tmp_path.iterdir()) == []
     assert stack.ledger.query("SELECT count() AS n FROM llm_calls FINAL") == [{"n": 7}]
+
+
+def test_no_function_of_the_engine_looks_for_a_dictionary(stack: LocalStack) -> None:
+    """What is none is taken for a file, opened in the engine's own name, and everybody's from then on."""
+    sql = "SELECT name FROM system.functions WHERE name ILIKE 'dict%' OR name ILIKE 'joinGet%'"
+    names = [row["name"] for row in stack.ledger.query(sql)]
+    looking = [name for name in names if name.lower() != "dictionary"]
+
+    assert len(looking) > 20
+    for name in looking:
+        assert ask(stack, f"SELECT {name}('x', 'a', 1)")[0] == 403, name
+
+
+def test_a_column_may_be_called_as_a_rate(stack: LocalStack) -> None:
+    sql = "SELECT count() AS `calls/day` FROM tollspan_calls ORDER BY `calls/day`"
+
+    assert ask(stack, sql)[:2] == (200, "7\n")
 
 
 def test_what_only_looks_like_it_is_allowed(stack: LocalStack) -> None:
