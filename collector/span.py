@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from tollspan import semconv
 
+from .crc import crc32
 from .fields import fields, head, written
 
 __all__ = ["KINDS", "STATUSES", "Event", "Reading", "Span", "fault", "version", "version_of"]

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollspan.collector.span import EARLIEST_NS, LATEST_NS
 
+from .attributes import ATTRIBUTE, DOUBLE, INT, TEXT, Name, Window, ahead, all_have, fits
 from .packed import Packed, Places, Values, same_or_all, whole
 
 __all__ = ["DOUBLE", "INT", "TEXT", "Alike", "Name", "sorted_out"]
-
-TEXT, INT, DOUBLE = 0x0A, 0x18, 0x21
-"""Tags of an AnyValue: what kind of value an attribute has."""
 
 FEWEST = 48
 """Spans that are worth going on with together; fewer are opened sooner than sorted."""
@@ -35,20 +33,12 @@ SHORTEST_NAME = 5
 MOST_ATTRIBUTES = 64
 MOST_PARTINGS = 256
 
-_KINDS = 6
-_ATTRIBUTE = 0x4A
-"""Tag of an attribute in a span."""
+_LEAST_VALUE = 3
+"""Bytes of a value with its size."""
 
+_KINDS = 6
 _IDS = 28
 """Bytes of trace id and span id with what stands before them."""
-
-
-class Name(NamedTuple):
-    """What attributes begin with that have one name and one kind of value."""
-
-    key: bytes
-    """Up to the tag of the value."""
-    kind: int
 
 
 @dataclass
@@ -127,6 +117,8 @@ class _State(NamedTuple):
     """Where each goes on."""
     names: tuple[Name, ...]
     values: list[Values]
+    window: Window | None = None
+    """What stands there, where that was looked at with what stood before."""
 
     def of(self, which: NDArray[np.bool_]) -> _State:
         """Some of them."""
@@ -181,67 +173,77 @@ class _Sorting:
         waiting = [_State(rows, at, (), [])]
         while waiting:
             state = waiting.pop()
-            rows, at, names, values = state
+            rows, at, names, values, _ = state
             if len(rows) < FEWEST or self._partings > MOST_PARTINGS:
                 continue
             begin = int(at[0])
-            if begin >= self._packed.ends[rows[0]] or self._packed.bytes[begin] != _ATTRIBUTE:
-                more = self._packed.byte(at) == _ATTRIBUTE
+            if begin >= self._packed.ends[rows[0]] or self._packed.bytes[begin] != ATTRIBUTE:
+                more = self._packed.byte(at) == ATTRIBUTE
                 more &= at < self._packed.ends[rows]
                 yield from self._finished(state.of(~more), kind, has_parent)
                 waiting.append(state.of(more))
                 continue
-            found = self._next(begin, rows, at) if len(names) < MOST_ATTRIBUTES else None
+            found = self._next(begin, state) if len(names) < MOST_ATTRIBUTES else None
             if found is None:
                 waiting.append(state.of(np.arange(len(rows)) > 0))
                 self._partings += 1
                 continue
-            name, same, behind, those = found
+            name, same, behind, those, window = found
             if not same.all():
                 waiting.append(state.of(~same))
                 rows, behind = rows[same], behind[same]
                 self._partings += 1
-            waiting.append(_State(rows, behind, (*names, name), [*values, those]))
+            waiting.append(_State(rows, behind, (*names, name), [*values, those], window))
 
     def _next(
-        self, begin: int, rows: Places, at: Places
-    ) -> tuple[Name, NDArray[np.bool_], Places, Values] | None:
+        self, begin: int, state: _State
+    ) -> tuple[Name, NDArray[np.bool_], Places, Values, Window | None] | None:
         """The attribute that the first one has next, which of the others have it, too, where it ends,
-        and what it is of those that have it; None where it is none of the usual."""
-        packed = self._packed
+        what it is of those that have it, and what was seen of what comes behind; None where it is none
+        of the usual."""
+        packed, (rows, at, _, _, window) = self._packed, state
         head = packed.bytes[begin + 1 : begin + 4]
         key = packed.bytes[begin + 2 : begin + 5 + head[2]]
         if head[1] != 0x0A or head[2] < SHORTEST_NAME or head[0] >= 128 or key[-1:] != b"\x12":
+            return None
+        if head[0] < len(key) + _LEAST_VALUE:
             return None
         kind = packed.bytes[begin + 3 + len(key)]
         # In one window: tag, size; key; size of the value, its kind and size; and some more.
         value = 2 + len(key) + 2 * (kind == TEXT)
         width = value + whole(2 + head[0] - value) + 8
-        seen = packed.windows(at, width)
-        table = seen.view(np.uint8).reshape(-1, width)
-        columns = table[:, 2 + len(key) : 5 + len(key)].T
-        size, inside = table[:, 1], columns[0]
-        same = (table[:, 0] == _ATTRIBUTE) & (size < 128) & (columns[1] == kind)
-        _all_have(seen, key, same)
-        same &= (inside == size - np.uint8(len(key) + 1)) & (inside >= 2) & (inside < 128)
-        if kind == TEXT:
-            same &= columns[2] == inside - np.uint8(2)
-        elif kind == DOUBLE:
-            same &= inside == 9
-        behind = at + 2
-        behind += size
+        if window is None or not window.has(width):
+            window = Window(packed.windows(at, max(width, ahead(packed, at))), 0)
+        seen, done = window
+        table = seen.view(np.uint8).reshape(-1, seen.itemsize)[:, done : done + width]
+        size = table[:, 1]
+        are_as_long = bool((size == head[0]).all())
+        if are_as_long:
+            same = np.full(len(rows), True)
+            until = value + (1 if kind == TEXT else 2)
+            all_have(seen, done, packed.bytes[begin : begin + until], same)
+            behind = at + (2 + head[0])
+        else:
+            same = (table[:, 0] == ATTRIBUTE) & (size < 128)
+            all_have(seen, done + 2, key, same)
+            behind = at + 2
+            behind += size
+        of = table[:1] if are_as_long else table
+        same &= fits(of[:, 1], of[:, 2 + len(key) : 5 + len(key)], len(key), kind)
         same &= behind <= packed.ends[rows]
         if not same[0]:
             return None
+        window = Window(seen, done + 2 + head[0]) if are_as_long and same.all() else None
         if not same.all():
             rows, table, at, size = rows[same], table[same], at[same], size[same]
         sizes = size.astype(np.int64) + (2 - value)
         most = whole(int(sizes.max()))
         if value + most <= width:
-            lanes = np.ascontiguousarray(table[:, value : value + most]).view(np.uint64)
+            # A copy even of one row: bytes behind the value are cleared, and the window goes on there.
+            lanes = table[:, value : value + most].copy().view(np.uint64)
         else:
             lanes = packed.lanes(at + value, most // 8)
-        return Name(key, kind), same, behind, same_or_all(lanes, sizes, rows)
+        return Name(key, kind), same, behind, same_or_all(lanes, sizes, rows), window
 
     def _finished(self, state: _State, kind: int, has_parent: bool) -> Iterator[Alike]:
         """Behind the attributes there may be an empty status and flags, and nothing else."""
@@ -251,7 +253,7 @@ class _Sorting:
         whole = behind == self._packed.ends[state.rows]
         if not whole.all():
             state = state.of(whole)
-        rows, at, names, values = state
+        rows, at, names, values, _ = state
         if len(rows) >= FEWEST and len({name.key for name in names}) == len(names):
             yield Alike(
                 self._packed,
@@ -265,16 +267,6 @@ class _Sorting:
                 self._ends_ns[rows],
                 at,
             )
-
-
-def _all_have(seen: NDArray[np.bytes_], key: bytes, same: NDArray[np.bool_]) -> None:
-    """Keep in `same` those of the windows that have `key` from their third byte on: eight bytes at a
-    time, the last ones over again where it is no multiple of eight."""
-    last = len(key) - 8
-    for place in (*range(0, last, 8), last):
-        part = np.frombuffer(key, "<u8", 1, place)[0]
-        every: Any = np.ndarray(len(seen), "<u8", seen, 2 + place, (seen.itemsize,))
-        same &= every == part
 
 
 def _any(packed: Packed, at: Places) -> NDArray[np.bool_]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollspan import semconv
 from tollspan.collector import rows
+from tollspan.collector.crc import crc32
 from tollspan.collector.links import borne, heard
 from tollspan.collector.ownership import OWNER, Part, part_of
 from tollspan.collector.pairs import pair

@@ -286,9 +286,10 @@ _ROW = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"
 
 
 def _locked(folder: Path) -> IO[str]:
-    """Our own lock, so that the second process can be told who has the first."""
+    """Our own lock, so that the second process can be told who has the first. A new folder is for its
+    owner alone: calls name tenants and users."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = open(folder / LOCK_FILE, "a+", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise Unusable(

@@ -168,6 +168,11 @@ def test_a_damaged_folder_is_said_so_and_nothing_in_it_is_touched(folder: Path, 
     assert files(folder) == before
 
 
+def test_a_new_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    assert in_another_process(tmp_path / "state" / "ledger") == "open"
+    assert (tmp_path / "state" / "ledger").stat().st_mode & 0o077 == 0
+
+
 def test_a_folder_of_something_else_is_not_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("hello")

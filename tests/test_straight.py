@@ -15,6 +15,7 @@ from tollspan.collector import wire
 from tollspan.collector.foreign import normalised, settled
 from tollspan.collector.receiver import Malformed
 from tollspan.collector.row_prices import derived
+from tollspan.collector.sealed import Sealed
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Stage
 from tollspan.local import alike, coded, lately, packed
@@ -304,6 +305,27 @@ def test_who_sends_no_otlp_hears_of_it_alone(ledger: Ledger) -> None:
     assert one.result(30) is None
     assert three.result(30) is None
     assert [row["trace_id"] for row in written.rows()[1]] == [f"{101:032x}", f"{104:032x}"]
+
+
+def test_a_name_that_is_longer_than_its_attribute_says_harms_no_other_sender(
+    ledger: Ledger,
+) -> None:
+    (sealed,) = wire.traces(protobuf([call(1)]), seals=True).sealed
+    raw = sealed.raw(0)
+    at = raw.index(b"\x4a\x1f\x0a\x15gen_ai.operation.name")
+    name = b"\x0a\x90\x00" + b"sixteen letters."  # 16, written with a byte more than it takes
+    odd = name + b"\x12\x51\x0a\x4f" + b"." * 79
+    behind = b"\x0a\x08somebody\x12\x42\x0a\x40" + b"\x12" * 64
+    more = b"".join(b"\x4a" + bytes((len(each),)) + each for each in (odd, behind))
+    strange = Sealed.of(sealed.resource, sealed.scope, [raw[:at] + more + raw[at:]])
+    written = Written(ledger, straight=True)
+    taken = [written.writer.take(wire.Decoded(sealed=[strange]))]
+    taken += [written.writer.take(wire.traces(protobuf([call(2), call(3)]), seals=True))]
+
+    assert [each.exception(30) for each in taken] == [None, None]
+    found = written.rows()
+    assert len(found[1]) == 3
+    assert found[0][0]["attributes"]["sixteen letters."] == "." * 79
 
 
 def test_what_cannot_be_kept_is_counted(ledger: Ledger) -> None:
