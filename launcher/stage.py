@@ -33,7 +33,8 @@ DESCRIPTION = (
     "ports, behind a collector's load_balancing exporter."
 )
 EPILOG = (
-    "SIGTERM takes nothing more, finishes what is in flight, and ends with exit code 0. "
+    "SIGTERM (SIGINT and SIGHUP likewise) takes nothing more, finishes what is in flight, and ends with "
+    "exit code 0. Settings and certificates are read once, at the start. "
     "Windows, memory, mend and the rest are settings: docs/settings.md."
 )
 
@@ -183,4 +184,8 @@ def _on_signals(ended: threading.Event) -> dict[int, Handler]:
 
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    ends = [signal.SIGINT, signal.SIGTERM]
+    # A terminal that closes, or a keeper that wants settings read again; whoever uses nohup wants neither.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    return {each: signal.signal(each, end) for each in ends}

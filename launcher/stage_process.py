@@ -79,7 +79,7 @@ class StageProcess:
         name: str = "",
     ) -> None:
         self.to = to
-        self.host = host
+        self.host = host.removeprefix("[").removesuffix("]")
         self.ports = ports
         self.name = name or settings.stage_name or socket.gethostname()
         # Another run of the same stage does not know what this one has told.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tollspan import __version__
+from tollspan import __version__, semconv
 from tollspan.collector.counters import STARTED_S
 from tollspan.collector.senders import Sender, Tally
+from tollspan.processors.dialect_gateways import gateway_of
 
 if TYPE_CHECKING:
     from .stage_process import StageProcess
@@ -45,6 +48,7 @@ def status_page(running: StageProcess) -> str:
     lines += _table([(*HEAD, "not priced", "last"), *rows])
     if len(senders) > MOST_ROWS:
         lines.append(f"… and {len(senders) - MOST_ROWS} more, in /metrics")
+    lines += _perhaps_twice(senders)
     return "\n".join(
         [*lines, "", "The ledger has the exact numbers; these begin with this process.", ""]
     )
@@ -64,6 +68,28 @@ def _row(sender: Sender, tally: Tally) -> tuple[str, ...]:
         unpriced,
         _time(tally.last_s),
     )
+
+
+def _perhaps_twice(senders: Iterable[tuple[Sender, Tally]]) -> list[str]:
+    """What to look at where gateways own calls, and another tracer tells of calls as well: what neither a
+    trace nor an id joins cannot be known to be one answer."""
+    gateways: Counter[str] = Counter()
+    others = 0
+    for sender, tally in senders:
+        gateway = gateway_of({}, sender.scope)
+        if gateway is not None:
+            gateways[gateway.name] += tally.calls
+        elif sender.scope != semconv.SCOPE:
+            others += tally.calls
+    named = ", ".join(f"{count} of {name}" for name, count in sorted((+gateways).items()))
+    if not named or not others:
+        return []
+    said = (
+        f"Calls that a gateway's own span owns: {named}. If the applications in front are traced by what "
+        "sends no traceparent and tells no id of the answer (OpenInference), each of these answers may "
+        "be here twice, and be priced twice: docs/gateways.md, other tracers in front."
+    )
+    return ["", *textwrap.wrap(said, 100)]
 
 
 def _nobody(running: StageProcess) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,8 +25,12 @@ from spans import attempt, foreign, hop, otlp_json, owner, protobuf, span
 from stages import metric, post, running, send, stage, until
 
 from tollspan import __version__, semconv
+from tollspan.collector.destination import destination
 from tollspan.collector.otlp_grpc import METRICS
-from tollspan.config import OtlpExporter
+from tollspan.config import OtlpExporter, Settings
+from tollspan.launcher.stage import _on_signals
+from tollspan.launcher.stage_process import Ports, StageProcess
+from tollspan.local.server import LocalStack
 
 
 @pytest.fixture
@@ -242,6 +247,38 @@ def test_sigterm_under_load_finishes_what_is_in_flight(sink: Sink) -> None:
 
 
 @pytest.mark.slow
+def test_an_address_in_brackets_is_that_address(tmp_path: Path) -> None:
+    to, ports = destination("grpc://127.0.0.1:1", ""), Ports(0, 0, 0)
+
+    assert StageProcess(to, Settings(), OtlpExporter(), host="[::1]", ports=ports).host == "::1"
+    assert LocalStack(tmp_path, host="[::1]").host == "::1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_each_signal_that_ends_it_lets_it_finish(number: signal.Signals) -> None:
+    asked, before = threading.Event(), signal.signal(number, lambda *_: None)
+    try:
+        found = _on_signals(asked)
+        signal.raise_signal(number)
+        assert asked.wait(30)
+        for each, handler in found.items():
+            signal.signal(each, handler)
+    finally:
+        signal.signal(number, before)
+
+
+def test_under_nohup_it_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        found = _on_signals(threading.Event())
+        for each, handler in found.items():
+            signal.signal(each, handler)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.SIGHUP not in found
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_it_tells_prometheus_and_its_keeper_how_it_is(sink: Sink) -> None:
     with running(sink.grpc_url, "--name", "one") as made:
         assert "tollspan stage one sends on to" in made.said
