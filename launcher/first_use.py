@@ -16,7 +16,7 @@ from tollspan.guard import quietly
 
 from . import background, exporters
 
-__all__ = ["OnFirstUse", "be_brief"]
+__all__ = ["OnFirstUse", "arrive", "be_brief"]
 
 _logger = logging.getLogger("tollspan")
 
@@ -35,6 +35,11 @@ def be_brief() -> None:
         each.closing = True
 
 
+def arrive() -> bool:
+    """Whether what was sent last did arrive, as far as exporters of ours sent it."""
+    return all(each.arrived for each in _made)
+
+
 class OnFirstUse(SpanExporter):
     """An exporter that is imported and made when its first batch goes out, in that thread.
 
@@ -49,12 +54,12 @@ class OnFirstUse(SpanExporter):
         self._real: SpanExporter | None = None
         self._pid = 0
         self._complained = False
-        self._arrived = False
+        self.arrived = False
         """The last batch did."""
         _made.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self.endpoint and (self.closing or not self._arrived) and not self._awaited():
+        if self.endpoint and (self.closing or not self.arrived) and not self._awaited():
             return self._failed(SpanExportResult.FAILURE)
         real = self._made()
         if real is None:
@@ -104,7 +109,7 @@ class OnFirstUse(SpanExporter):
         return made
 
     def _failed(self, result: SpanExportResult) -> SpanExportResult:
-        self._arrived = result is SpanExportResult.SUCCESS
+        self.arrived = result is SpanExportResult.SUCCESS
         if result is not SpanExportResult.SUCCESS and not self._complained:
             self._complained = True
             _logger.warning(

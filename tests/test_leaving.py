@@ -1,7 +1,9 @@
-"""A process that ends without `atexit` has told of its calls: forked children, a server on a signal."""
+"""A process that ends without `atexit` has told of its calls: children, workers of a pool, a server on
+a signal, and whoever calls `flush`."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,7 +20,7 @@ from otlp import Receiver
 
 import tollspan
 from tollspan.chaos import Chaos
-from tollspan.launcher import exporters, leaving
+from tollspan.launcher import exporters, leaving, pools
 
 CHILDREN = """
 import multiprocessing, sys
@@ -36,6 +40,34 @@ for each in children:
     each.join()
 with ProcessPoolExecutor(1, mp_context=forks) as pool:
     list(pool.map(ask, range(3)))
+"""
+
+POOL = """
+import multiprocessing, sys
+import openai, tollspan
+from tollspan.launcher import pools
+
+tollspan.instrument()
+pools.HELD_S = 60  # on a busy machine too
+url, method = sys.argv[1:]
+
+def ask(_):
+    with openai.OpenAI(base_url=url, api_key="k") as client:
+        client.chat.completions.create(model="gpt-4o-mini", messages=[])
+
+if __name__ == "__main__":
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        pool.map(str, range(3))
+        pool.map(ask, range(3), chunksize=1)
+"""
+
+AT_ONCE = """
+import os, sys
+import openai, tollspan
+tollspan.instrument()
+with openai.OpenAI(base_url=sys.argv[1], api_key="k") as client:
+    client.chat.completions.create(model="gpt-4o-mini", messages=[])
+os._exit(0 if tollspan.flush(60) else 1)
 """
 
 SERVER = """
@@ -68,6 +100,19 @@ def environment(receiver: Receiver) -> dict[str, str]:
     }
 
 
+def run(receiver: Receiver, *arguments: str) -> None:
+    """Run a program to its end, which is a quiet one."""
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(receiver),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def calls(receiver: Receiver) -> int:
     return sum(span.name.startswith("chat") for span in receiver.spans)
 
@@ -75,16 +120,27 @@ def calls(receiver: Receiver) -> int:
 @pytest.mark.slow
 def test_forked_children_tell_of_their_calls(chaos: Chaos) -> None:
     with Receiver() as receiver:
-        ended = subprocess.run(
-            [sys.executable, "-c", CHILDREN, chaos.openai_base_url],
-            env=environment(receiver),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (ended.returncode, ended.stderr) == (0, "")
+        run(receiver, "-c", CHILDREN, chaos.openai_base_url)
         assert calls(receiver) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_pool_tell_of_a_task_before_they_can_be_terminated(
+    chaos: Chaos, tmp_path: Path, method: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(POOL)
+    with Receiver() as receiver:
+        run(receiver, str(program), chaos.openai_base_url, method)
+        assert calls(receiver) == 3
+
+
+@pytest.mark.slow
+def test_a_program_that_flushes_may_end_as_it_likes(chaos: Chaos) -> None:
+    with Receiver() as receiver:
+        run(receiver, "-c", AT_ONCE, chaos.openai_base_url)
+        assert calls(receiver) == 1
 
 
 @pytest.mark.slow
@@ -115,7 +171,7 @@ class Hanging(TracerProvider):
         self.released = threading.Event()
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
-        return self.released.wait(30)
+        return self.released.wait(300)
 
 
 @pytest.fixture
@@ -124,6 +180,8 @@ def hanging() -> Iterator[None]:
     tollspan.instrument(tracer_provider=provider)
     yield
     provider.released.set()
+    if leaving._telling is not None:
+        leaving._telling.join()
     tollspan.uninstrument()
 
 
@@ -135,6 +193,31 @@ def test_a_collector_that_hangs_holds_no_end_up(monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - before < 10
 
 
+@pytest.mark.usefixtures("hanging")
+def test_flushes_that_hang_say_so_and_do_not_pile_up() -> None:
+    assert [tollspan.flush(0.05) for _ in range(3)] == [False] * 3
+    assert sum(each.name == "tollspan-tell" for each in threading.enumerate()) <= 1
+
+
+@pytest.mark.parametrize("timeout_s", [-1, "5", None, True, float("nan"), float("inf")])
+def test_a_timeout_that_is_none_is_refused_with_an_example(timeout_s: Any) -> None:
+    with pytest.raises(ValueError, match=r"write a number of seconds, e\.g\. flush\(2\.0\)"):
+        tollspan.flush(timeout_s)
+
+
+def test_a_collector_that_does_not_answer_holds_a_few_results_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settled = itertools.count()
+    monkeypatch.setattr(pools._Held, "_settled", staticmethod(lambda: next(settled)))
+    waited: list[float] = []
+    held = pools._Held(lambda seconds: bool(waited.append(seconds)))
+    for _ in range(9):
+        held.tell()
+    assert waited == [pools.HELD_S] * pools.TRIES
+
+
 def test_without_tollspan_at_work_nothing_is_told() -> None:
     tollspan.uninstrument()
     leaving.tell()
+    assert tollspan.flush(60)

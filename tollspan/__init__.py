@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tollspan.instrumentation._wire import wire as wire
     from tollspan.launcher import instrument as instrument
     from tollspan.launcher import uninstrument as uninstrument
+    from tollspan.launcher.leaving import flush as flush
     from tollspan.launcher.tally import tally as tally
     from tollspan.limits.budgets_block import budget as budget
     from tollspan.limits.budgets_exceeded import BudgetExceeded as BudgetExceeded
@@ -38,6 +39,7 @@ __all__ = [
     "attribute",
     "budget",
     "failover",
+    "flush",
     "health",
     "instrument",
     "record",
@@ -54,6 +56,7 @@ _HOME = {
     "attribute": "tollspan.attribution",
     "budget": "tollspan.limits.budgets_block",
     "failover": "tollspan.limits.failover",
+    "flush": "tollspan.launcher.leaving",
     "health": "tollspan.limits.health",
     "instrument": "tollspan.launcher",
     "record": "tollspan.instrumentation",
