@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tollspan.config import settings
@@ -156,11 +156,14 @@ def _known(providers: Sequence[str] | None) -> Sequence[str] | None:
 
     if isinstance(providers, str):
         raise TypeError(f"providers={providers!r}: write a list, e.g. [{providers!r}]")
+    if not isinstance(providers, Iterable):
+        raise TypeError(f'providers={providers!r}: write a list of names, e.g. ["openai"]')
     for name in providers:
         if name not in instrumentation.PROVIDERS:
-            near = difflib.get_close_matches(str(name), instrumentation.PROVIDERS, 1, 0)
+            near = difflib.get_close_matches(str(name), instrumentation.PROVIDERS, 1, 0.4)
+            meant = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
-                f"providers names {name!r}, which tollspan does not know: did you mean {near[0]!r}? "
+                f"providers names {name!r}, which tollspan does not know: {meant}"
                 f"It knows {', '.join(instrumentation.PROVIDERS)}"
             )
     return list(providers)

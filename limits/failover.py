@@ -71,6 +71,9 @@ class Failover(Generic[T]):
         self._candidates = tuple(candidates)
         self._also = also
 
+    def __repr__(self) -> str:
+        return f"<tollspan.failover: {', '.join(name for name, _ in self._candidates)}>"
+
     def __iter__(self) -> Iterator[Turn[T]]:
         refused: CircuitOpen | None = None
         failed: Exception | None = None

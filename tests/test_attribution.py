@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import enum
 import gc
 import logging
+import re
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +23,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
 import tollspan
 from tollspan import attribution, config, semconv
+from tollspan import given as told
 
 ENDPOINT, TENANT = semconv.ENDPOINT_TAG, semconv.TENANT
 
@@ -326,3 +333,72 @@ def test_what_has_no_name_is_refused_with_an_example() -> None:
 def test_odd_values_become_text_or_nothing() -> None:
     with tollspan.attribute(tenant=7, user="", session="a\x00\nb", endpoint="x" * 999):  # type: ignore[arg-type]
         assert seen() == {TENANT: "7", semconv.SESSION: "ab", ENDPOINT: "x" * 256}
+
+
+class Plan(enum.Enum):
+    PRO = "pro"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (Plan.PRO, "pro"),
+        (b"acme", "acme"),
+        (Decimal("7.5"), "7.5"),
+    ],
+)
+def test_an_id_that_is_no_string_is_written_as_its_text(value: Any, text: str) -> None:
+    with tollspan.attribute(tenant=value, tags={"plan": value, 3: value}):  # type: ignore[dict-item]
+        assert seen() == {TENANT: text, "tollspan.tag.plan": text, "tollspan.tag.3": text}
+
+
+class Nameless:
+    """Its text would be its place in memory."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tags": ["team"]}, "tags is of type list, and is left out: write tags="),
+        ({"tags": "team=growth"}, "tags is of type str, "),
+        ({"user": Nameless()}, "user is of type Nameless, which has no text of its own"),
+        ({"session": {"secret": 1}}, "session is of type dict, "),
+        ({"tags": {"team": ["secret"]}}, "a tag is of type list, "),
+        ({"tags": {str(n): "x" for n in range(40)}}, "of more than 32 tags the first 32 are kept"),
+    ],
+)
+def test_what_has_no_text_is_said_once_with_its_line_and_the_rest_is_kept(
+    given: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(told, "_said", set())
+    for _ in range(3):
+        with tollspan.attribute(tenant="acme", **given):
+            found = seen()
+            assert found[TENANT] == "acme" and len(found) in (1, 1 + attribution.MOST_TAGS)
+
+    (logged,) = [record.getMessage() for record in caplog.records]
+    assert re.match(rf"{re.escape(__file__)}:\d+: {re.escape(said)}", logged)
+    assert "secret" not in logged and logged.endswith("; your call is unaffected")
+
+
+def test_blocks_inside_one_another_leave_room_for_what_a_call_costs() -> None:
+    with contextlib.ExitStack() as blocks:
+        for depth in range(9):
+            tags = {f"{depth}.{number}": "x" for number in range(10)}
+            blocks.enter_context(tollspan.attribute(endpoint="web", user=str(depth), tags=tags))
+        found = seen()
+
+    assert len(found) == 8 + attribution.MOST_TAGS
+    assert (found[ENDPOINT], found[semconv.USER]) == ("web", "8")
+    assert all(f"tollspan.tag.8.{number}" in found for number in range(10))
+
+
+def test_an_argument_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(TypeError, match=r"did you mean endpoint=…\? .* tags=\{'endpont': …\}"):
+        tollspan.attribute(endpont="web")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a dimension of your own is a tag: tags=\{'team': …\}"):
+        tollspan.attribute(team="growth")  # type: ignore[arg-type]

@@ -13,12 +13,13 @@ import inspect
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Never, Self, TypeVar, cast
 
 from opentelemetry import context
 from opentelemetry.baggage import _BAGGAGE_KEY
 
-from . import contexts, semconv
+from . import contexts, given, semconv
 from .around import around
 from .config import DATA_MODES, settings
 from .guard import quietly
@@ -51,6 +52,11 @@ IDS = frozenset({semconv.TENANT, semconv.USER, semconv.SESSION})
 MAX_LENGTH = 256
 """Longest value kept, in characters: these become labels, columns and headers."""
 
+MOST_TAGS = 32
+"""Of a call: the SDK keeps 128 attributes of a span, and money must be among them."""
+
+_MOST_FIELDS = len(FIELDS) + MOST_TAGS
+
 _KEY = context.create_key("tollspan-attribution")
 _NOTHING: Mapping[str, str] = {}
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -81,7 +87,7 @@ def cleaned(name: str, value: Any) -> str | None:
     """`value` as a short printable string, or None; ids hashed where asked."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else given.text_of(_argument(name), value)
     text = text.strip()
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable())
@@ -91,12 +97,18 @@ def cleaned(name: str, value: Any) -> str | None:
     return hashed(text) if name in IDS else text
 
 
+def _argument(name: str) -> str:
+    return next((argument for argument, each in FIELDS.items() if each == name), "a tag")
+
+
 class attribute:
     """Says who causes the calls inside: a `with` block, or a decorator of any kind of function.
 
     Decorates `def`, `async def`, generators and async generators; the block covers exactly the
     decorated function's own execution, never its caller's. Nested blocks add to one another and
     the inner one wins field by field. Values are cut to 256 characters; unprintable characters go.
+    What is no string is written as its text: numbers, UUIDs, the value of an enum, whatever else has a
+    `__str__` of its own. What has none is left out, and the log says where that was.
 
     Args:
         endpoint: the feature of the application, e.g. `checkout.ai_summary`; keep it low-cardinality.
@@ -104,11 +116,11 @@ class attribute:
         tenant, user, session: for whom; HMAC-hashed where `TOLLSPAN_HASH_KEY` is set.
         request_id: your own id of this logical call (externalRequestId).
         data_mode: `real`, `test`, `replay` or `shadow`.
-        tags: more dimensions, e.g. `{"team": "growth"}`.
+        tags: more dimensions, e.g. `{"team": "growth"}`; 32 of them at most.
 
     Raises:
         ValueError: `data_mode` is none of the four.
-        TypeError: an argument without its name.
+        TypeError: an argument without its name, or with one that is not among these.
     """
 
     __slots__ = ("_given", "_tokens")
@@ -125,7 +137,10 @@ class attribute:
         request_id: str | None = None,
         data_mode: str | None = None,
         tags: Mapping[str, str] | None = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise TypeError(given.unknown(next(iter(unknown)), (*FIELDS, "tags")))
         if unnamed:
             raise TypeError(
                 f"attribute({unnamed[0]!r}): say what it is, e.g. attribute(endpoint='checkout'), "
@@ -140,9 +155,21 @@ class attribute:
             for name, value in zip(FIELDS.values(), values, strict=True):
                 if (text := cleaned(name, value)) is not None:
                     self._given[name] = text
-            for key, value in (tags or {}).items():
-                if (text := cleaned("", value)) is not None:
-                    self._given[semconv.TAG_PREFIX + str(key)[:64]] = text
+            if tags:
+                self._tag(tags)
+
+    def _tag(self, tags: Mapping[str, str]) -> None:
+        items = getattr(tags, "items", None)
+        if items is None:
+            kind = type(tags).__name__
+            given.say(f'tags is of type {kind}, and is left out: write tags={{"team": "growth"}}')
+            return
+        if len(tags) > MOST_TAGS:
+            given.say(f"of more than {MOST_TAGS} tags the first {MOST_TAGS} are kept")
+        for key, value in islice(items(), MOST_TAGS):
+            label, text = cleaned("", key), cleaned("", value)
+            if label is not None and text is not None:
+                self._given[semconv.TAG_PREFIX + label[:64]] = text
 
     def __enter__(self) -> Self:
         self._tokens.append(self._enter())
@@ -169,6 +196,8 @@ class attribute:
         before = contexts.current()
         outer: Any = before.get(_KEY)
         block = {**outer, **self._given} if outer else self._given
+        if len(block) > _MOST_FIELDS:
+            block = _fewer(block, self._given)
         entered = contexts.added(before, _KEY, block)
         return contexts.attach(entered), entered
 
@@ -180,6 +209,12 @@ class attribute:
             yield
         finally:
             contexts.detach(token, entered)
+
+
+def _fewer(block: Mapping[str, str], inner: Mapping[str, str]) -> dict[str, str]:
+    """As much of `block` as a call may have: what the inner one says, then fields before tags."""
+    names = sorted(block, key=lambda name: (name not in inner, name.startswith(semconv.TAG_PREFIX)))
+    return {name: block[name] for name in names[:_MOST_FIELDS]}
 
 
 def current() -> dict[str, str]:
