@@ -31,8 +31,8 @@ FIELDS = (
 COLUMNS = (
     Column("BUDGET", share=3, least=12),
     Column("PERIOD", 7, rank=3),
-    Column("SPENT", 9, right=True),
-    Column("LIMIT", 9, right=True),
+    Column("SPENT", 10, right=True),
+    Column("LIMIT", 10, right=True),
     Column("", 5, right=True),
     Column("STATE", 6),
     Column("RESETS IN", 9, right=True, rank=2),

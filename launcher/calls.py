@@ -184,7 +184,7 @@ def row(call: Mapping[str, Any]) -> list[tuple[str, str]]:
         (call["tenant"] or figures.UNKNOWN, ""),
         (call["route"] or call["request_model"] or "path unknown", ""),
         (figures.tokens(call["input_tokens"], call["output_tokens"]), ""),
-        ("unpriced", "warn") if unpriced else (mark + figures.per_call(cost), "bold"),
+        ("unpriced", "warn") if unpriced else (mark + figures.per_call(cost, 8), "bold"),
         (figures.duration(call["duration_s"]), ""),
         (figures.duration(call["time_to_first_chunk_s"]), "dim"),
         (

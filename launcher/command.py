@@ -76,7 +76,9 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"tollspan: {sentence}", file=sys.stderr)
+    from .screen import harmless  # it may quote a file, or a server
+
+    print("\n".join(map(harmless, f"tollspan: {sentence}".split("\n"))), file=sys.stderr)
     return 2
 
 

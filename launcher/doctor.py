@@ -63,10 +63,12 @@ _MARKS = {OK: "✓ ok", WARN: "⚠ warn", BAD: "✗ bad"}
 
 
 def as_table(found: Examination) -> str:
+    from .screen import harmless
+
     names = max((len(check.name) for check in found.checks), default=0)
     lines = [", ".join(f"{name} {version}" for name, version in found.versions.items()), ""]
     for check in found.checks:
-        first, *more = check.text.split("\n")
+        first, *more = map(harmless, check.text.split("\n"))  # names of models are what others sent
         lines.append(f"{_MARKS[check.state]:<7} {check.name:<{names}}  {first}")
         lines += [f"{'':<7} {'':<{names}}  {line}" for line in more]
     return "\n".join(lines)

@@ -5,11 +5,26 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-__all__ = ["UNKNOWN", "amount", "count", "duration", "per_call", "percent", "spent", "tokens"]
+__all__ = [
+    "UNKNOWN",
+    "amount",
+    "count",
+    "duration",
+    "exact",
+    "per_call",
+    "percent",
+    "spent",
+    "summed",
+    "tokens",
+]
 
 UNKNOWN = "–"
-CENT, MILLI, SMALL = Decimal("0.01"), Decimal("0.001"), Decimal("0.000001")
+CENT, MILLI, MICRO = Decimal("0.01"), Decimal("0.001"), Decimal("0.000001")
+SMALL = Decimal("0.000000995")
+"""Below it, an amount reads in millionths of a dollar."""
 MILLION = 1_000_000
+PLACES = 7
+"""Of a cell's amount at most: more make a column of zeros in which nobody sees how many there are."""
 
 
 def amount(text: Any) -> Decimal | None:
@@ -21,24 +36,33 @@ def amount(text: Any) -> Decimal | None:
     return found if found is not None and found.is_finite() else None
 
 
-def _significant(value: Decimal, digits: int) -> str:
+def _significant(value: Decimal, digits: int, most_places: int = PLACES) -> str:
     """At least cents, at most so many significant digits, no zeros behind the cents."""
-    places = max(2, digits - 1 - value.adjusted())
+    places = min(most_places, max(2, digits - 1 - value.adjusted()))
     written = f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,f}"
     while written[-1] == "0" and written[-3] != ".":
         written = written[:-1]
     return written
 
 
-def per_call(value: Decimal | None) -> str:
-    """`$0.003812`, `$1.235`, `$0.0000526`, `$1.2e-07`: never more than eleven letters below $10,000."""
+def per_call(value: Decimal | None, places: int = PLACES) -> str:
+    """`$0.003812`, `$1.235`, `$0.0000526`, `$0.0000053`, `0.12 µ$`: never more than ten letters below
+    $100,000, so that no column cuts one off and it reads as another. `places` is for wider ones."""
     if value is None:
         return UNKNOWN
     if not value:
         return "$0"
-    if abs(value) < SMALL:
-        return f"${value:.1e}"
-    return f"${_significant(value, 4 if abs(value) >= MILLI else 3)}"
+    size = abs(value)
+    if size < SMALL:
+        return f"{_micro(value / MICRO)} µ$"
+    return f"${_significant(value, 4 if size >= MILLI else 3, places)}"
+
+
+def _micro(value: Decimal) -> str:
+    """Below 1, with two significant digits: `0.12`, `0.0031`."""
+    places = min(4, 1 - value.adjusted())
+    written = f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):f}"
+    return written if Decimal(written) else "<0.0001"
 
 
 def spent(value: Decimal | None) -> str:
@@ -52,6 +76,17 @@ def spent(value: Decimal | None) -> str:
     if abs(value) >= 1:
         return f"${value.quantize(CENT, ROUND_HALF_EVEN):,f}"
     return per_call(value) if abs(value) < MILLI else f"${_significant(value, 3)}"
+
+
+def exact(value: Decimal | None) -> str:
+    """Every digit, cents at least: `$0.00000585`."""
+    return UNKNOWN if value is None else f"${_significant(value, 28, 18)}"
+
+
+def summed(value: Decimal) -> str:
+    """A total in a sentence, where there is room: `$0.00000585`, which `spent` would round."""
+    small = value and abs(value) < MILLI
+    return f"${_significant(value, 3, 18)}" if small else spent(value)
 
 
 def count(value: Any) -> str:

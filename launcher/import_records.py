@@ -15,6 +15,7 @@ from typing import Any
 
 from .asking import NotAnswered, Server, add_server
 from .import_file import Item, Unreadable, items
+from .screen import harmless
 
 __all__ = ["DESCRIPTION", "SOURCES", "add_options", "import_records"]
 
@@ -74,7 +75,7 @@ def import_records(options: argparse.Namespace) -> int:
                 faults.append(f"{batch[fault['index']].where}: {where}: {fault['error']}")
                 if not options.json and len(faults) <= MOST_SHOWN:
                     drawn = _cleared(drawn)
-                    print(faults[-1], file=sys.stderr)
+                    print(harmless(faults[-1]), file=sys.stderr)
             if sys.stderr.isatty() and len(batch) == BATCH:  # of one batch there is no progress
                 print(f"\r{sum(found.values()):,} records", end="", file=sys.stderr, flush=True)
                 drawn = True

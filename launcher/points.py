@@ -10,7 +10,7 @@ from typing import Any
 
 from . import figures
 from .asking import NotAnswered, Server, add_server
-from .screen import Column, Paint, table
+from .screen import Column, Paint, harmless, table
 
 __all__ = ["add_options", "points"]
 
@@ -98,7 +98,7 @@ def _of_clickhouse(options: argparse.Namespace) -> dict[str, Any]:
 
 def _show_one(found: dict[str, Any]) -> None:
     paint = Paint()
-    print(f"{found['time']}  {found['route'] or found['model'] or found['call_id']}")
+    print(harmless(f"{found['time']}  {found['route'] or found['model'] or found['call_id']}"))
     print()
     columns = (Column("", cells=16), *(Column(name, least=12, right=True) for _, name in POINTS))
     sides = [found["points"][name] or {} for name, _ in POINTS]
@@ -122,14 +122,14 @@ def _cell(field: str, value: Any) -> str:
     if value is None:
         return figures.UNKNOWN
     if field == "cost_usd":
-        return figures.per_call(figures.amount(value))
+        return figures.exact(figures.amount(value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _signed(field: str, value: Any) -> str:
     sign = "-" if str(value).startswith("-") else "+"
     if field == "cost_usd":
-        return sign + figures.per_call(abs(figures.amount(value) or Decimal(0)))
+        return sign + figures.exact(abs(figures.amount(value) or Decimal(0)))
     return f"{sign}{abs(value):,}"
 
 

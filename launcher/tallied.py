@@ -106,7 +106,7 @@ class Sum:
         parts = [f"{self.number} call{'' if self.number == 1 else 's'}"]
         if self.number > self.unpriced:
             mark = "≥" if self.is_lower_bound else ""
-            parts[0] += f", {mark}{figures.spent(self.cost_usd)}"
+            parts[0] += f", {mark}{figures.summed(self.cost_usd)}"
         if self.unpriced:
             which = "it" if self.number == 1 else f"{self.unpriced} of them"
             parts.append(f"what {which} cost is not known")

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tollspan.guard import quietly
 
-from . import tallying, watch_here
+from . import figures, tallying, watch_here
 from .tallied import Sum, TalliedCall
 
 __all__ = ["tally"]
@@ -124,17 +124,17 @@ class tally:
             AssertionError: a limit is passed; or none would mean anything, because no call was seen,
                 one has not ended, or what one cost or took is not known in full. The message lists
                 the calls.
-            ValueError: no limit is given.
+            ValueError: no limit is given, or one that is no number from 0 on.
         """
         __tracebackhide__ = True  # pytest shows the test's own line
         asked = {
-            "cost_usd": None if cost_usd is None else Decimal(str(cost_usd)),
+            "cost_usd": cost_usd,
             "calls": calls,
             "attempts": attempts,
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
         }
-        limits = {name: limit for name, limit in asked.items() if limit is not None}
+        limits = {name: _limit(name, limit) for name, limit in asked.items() if limit is not None}
         if not limits:
             raise ValueError(f"assert_at_most() needs a limit: {'=…, '.join(asked)}=…")
         if wrong := self._unknown(limits) or self._beyond(limits):
@@ -178,8 +178,24 @@ class tally:
     def __repr__(self) -> str:
         return f"<tollspan.tally: {self._sum()}>"
 
+    def _repr_html_(self) -> str:
+        """The same for a notebook, where a tally is the last line of a cell."""
+        from . import calls as shown
+        from . import notebook
+
+        rows = [shown.row(asdict(each)) for each in self.calls]
+        return notebook.table(shown.COLUMNS, rows, self._sum())
+
     def _sum(self) -> str:
         return Sum(self.calls).text(len(self._count.open))
+
+
+def _limit(name: str, value: float | Decimal | str) -> Decimal:
+    __tracebackhide__ = True
+    limit = figures.amount(value)
+    if limit is None or limit < 0:
+        raise ValueError(f"assert_at_most({name}={value!r}): write a number from 0 on")
+    return limit
 
 
 def _plain(value: int | Decimal) -> str:

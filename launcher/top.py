@@ -121,7 +121,7 @@ COLUMNS = (
     Column("CALLS", 6, right=True),
     Column("ERR", 5, right=True, rank=3),
     Column("TOKENS", 10, right=True, rank=5),
-    Column("WASTED", 9, right=True, rank=6),
+    Column("WASTED", 10, right=True, rank=6),
     Column("P50", 6, right=True, rank=7),
     Column("P95", 6, right=True, rank=4),
 )

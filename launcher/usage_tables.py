@@ -138,7 +138,7 @@ RECENT = (
     Column("TENANT", 10, rank=5),
     Column("ROUTE", share=5, least=14, rank=2),
     Column("TOKENS", 10, right=True, rank=4),
-    Column("COST", 10, right=True),
+    Column("COST", 11, right=True),
     Column("TOOK", 6, right=True, rank=3),
     Column("STATUS", 9),
 )

@@ -133,6 +133,15 @@ def test_prices_of_a_model_that_nobody_knows(capsys: pytest.CaptureFixture[str])
     assert "\x1b" not in refusal(capsys)
 
 
+def test_a_file_that_is_quoted_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "prices\x1b]0;owned\x07\u202e.csv"
+
+    assert main(["import", "records", str(file), "--url", "http://127.0.0.1:1"]) == 2
+    assert refusal(capsys).strip().isprintable()
+
+
 def test_the_price_file_goes_before_the_book(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -398,6 +398,17 @@ def test_the_table_is_readable() -> None:
     )
 
 
+def test_a_name_that_somebody_sent_moves_no_cursor() -> None:
+    """`tollspan up` tells which models have no price; anybody who may send spans names them."""
+    evil = checkup.Check(
+        "unpriced", "warn", "openai/\x1b]0;owned\x07\x1b[2J\u202e: no price\nadd it"
+    )
+
+    first, second = doctor.as_table(doctor.Examination({}, (evil,))).splitlines()[-2:]
+    assert first.endswith("no price") and second.endswith("add it")
+    assert first.isprintable()
+
+
 PROGRAM = """
 import openai, tollspan
 tollspan.instrument()

@@ -83,6 +83,17 @@ def test_faults_are_told_by_file_and_line(stack: LocalStack, run: Any, tmp_path:
     assert told[2].startswith(f"{file}:6[1]: externalRequestId: externalRequestId is missing")
 
 
+def test_faults_move_no_cursor(run: Any, tmp_path: Path) -> None:
+    evil = json.dumps({"\x1b]0;owned\x07\u202e": 1, "model": "\x1b[2J"})
+    file = tmp_path / "calls.jsonl"
+    file.write_text(evil + "\n")
+
+    code, _, told = run("records", str(file))
+
+    assert code == 1
+    assert told.splitlines() and all(line.isprintable() for line in told.splitlines())
+
+
 def test_a_dry_run_writes_nothing(stack: LocalStack, run: Any, tmp_path: Path) -> None:
     file = tmp_path / "one.json"
     file.write_text(json.dumps(record(90_100), indent=1))

@@ -15,6 +15,7 @@ from spans import foreign, hop, owner
 from tollspan import semconv
 from tollspan.collector.call import call_id
 from tollspan.collector.span import Span
+from tollspan.launcher import points
 from tollspan.launcher.command import main
 from tollspan.local.points_api import OPERATIONS
 from tollspan.local.server import LocalStack
@@ -193,3 +194,12 @@ def test_the_command_prints_both(stack: LocalStack, capsys: pytest.CaptureFixtur
         printed = capsys.readouterr().out
         assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
     assert main(["points", "0" * 32, "--clickhouse", stack.clickhouse_url]) == 2
+
+
+def test_names_that_somebody_sent_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e"
+    nothing = {name: {} for name, _ in points.POINTS}
+    found = {"time": "2026-05-28", "route": evil, "model": evil, "call_id": "a"}
+    points._show_one({**found, "points": nothing, "differences": []})
+
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())

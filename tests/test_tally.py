@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
+from xml.etree import ElementTree
 
 import openai
 import pytest
@@ -202,3 +204,29 @@ def test_the_fixture_counts_all_threads_and_leaves_the_sdk_as_it_was(
 
     tally.assert_at_most(cost_usd=0.01, calls=1)
     assert tally.cost_usd == COST
+
+
+@pytest.mark.parametrize("limit", ["cheap", -1, float("nan"), True, [1]])
+def test_a_limit_that_is_no_number_is_told_by_its_name(limit: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"assert_at_most\(cost_usd=.*\): write a number from 0 on"
+    ):
+        tollspan.tally().assert_at_most(cost_usd=limit)
+
+
+def test_a_notebook_shows_a_table_in_which_whatever_calls_carry_is_text(
+    client: openai.OpenAI,
+) -> None:
+    hostile = '<img src=x onerror="alert(1)">&amp;\x1b[31m'
+    with tollspan.tally() as tally, tollspan.attribute(endpoint=hostile, tenant="</table>"):
+        ask(client)
+    shown = ElementTree.fromstring(tally._repr_html_())
+
+    head, line = shown.iter("tr")
+    assert [cell.text for cell in head][:2] == ["TIME", "ENDPOINT"]
+    texts = [cell.text for cell in line]
+    assert texts[1] == '<img src=x onerror="alert(1)">&amp;[31m' and texts[2] == "</table>"
+    assert "$0.00000585" in texts
+    assert {each.tag for each in shown.iter()} == {"div", "table", "tr", "th", "td", "p"}
+    assert [each.text for each in shown.iter("p")] == ["1 call, $0.00000585"]
+    assert tollspan.tally()._repr_html_() == "<div><p>0 calls</p></div>"

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,7 +16,7 @@ from terminal import Terminal, plain
 
 from tollspan import config, semconv
 from tollspan.collector.span import Span
-from tollspan.launcher import command, figures, screen
+from tollspan.launcher import budgets, calls, command, figures, screen, top, usage_tables
 from tollspan.launcher.asking import NotAnswered, Server, window
 from tollspan.local import LocalStack
 
@@ -227,7 +227,11 @@ def _no_paint() -> screen.Paint:
         ("0", "$0", "$0"),
         ("0.0038124", "$0.003812", "$0.00381"),
         ("0.0000526", "$0.0000526", "$0.0000526"),
-        ("0.00000012", "$1.2e-7", "$1.2e-7"),
+        ("0.00000526", "$0.0000053", "$0.0000053"),
+        ("0.000000998", "$0.000001", "$0.000001"),
+        ("0.00000012", "0.12 µ$", "0.12 µ$"),
+        ("0.0000000031", "0.0031 µ$", "0.0031 µ$"),
+        ("0.000000000031", "<0.0001 µ$", "<0.0001 µ$"),
         ("0.5", "$0.50", "$0.50"),
         ("182.4", "$182.40", "$182.40"),
         ("1234567.8", "$1,234,567.80", "$1.2M"),
@@ -238,6 +242,82 @@ def _no_paint() -> screen.Paint:
 def test_money_reads_as_on_the_page(amount: str | None, each: str, all_in_all: str) -> None:
     value = figures.amount(amount)
     assert (figures.per_call(value), figures.spent(value)) == (each, all_in_all)
+
+
+AMOUNTS = (
+    "0.00000001234",
+    "0.00000526",
+    "0.0000526",
+    "0.0038124",
+    "182.456",
+    "12345.678",
+    "99999.99",
+)
+
+
+def _lines(columns: Sequence[screen.Column], rows: Sequence[Sequence[screen.Cell]]) -> list[str]:
+    return screen.table(columns, rows, 80, _no_paint())[1:]
+
+
+@pytest.mark.parametrize("amount", AMOUNTS)
+def test_at_80_columns_no_table_cuts_an_amount_off(amount: str) -> None:
+    value = Decimal(amount)
+    each, all_in_all = figures.per_call(value), figures.spent(value)
+    times = {"p50": 1.0, "p95": 1.0}
+    measures = {
+        "cost_usd": amount,
+        "cost_per_call_usd": amount,
+        "per_call_usd": amount,
+        "wasted_usd": amount,
+        "unpriced_calls": 1,
+        "lower_bound_calls": 1,
+        "calls": 2,
+        "errors": 0,
+        "tokens": {"input": 1, "output": 1},
+        "input_tokens": 1,
+        "output_tokens": 1,
+        "duration_s": times,
+        "time_to_first_chunk_s": times,
+        "p50_s": 1.0,
+        "p95_s": 1.0,
+        "cost_by_grade": {},
+        "name": "n",
+        "by": {"endpoint": "n"},
+    }
+    call = {
+        **dict.fromkeys(("prompt_version", "tenant", "route", "duration_s", "api_key")),
+        **dict.fromkeys(("time_to_first_chunk_s", "app_attempts", "input_tokens", "output_tokens")),
+        "time": "2026-01-01T00:00:00Z",
+        "endpoint": "e",
+        "request_model": "m",
+        "status": "success",
+        "cost_usd": amount,
+        "cost_grade": "lower_bound",
+    }
+    budget = {
+        **dict.fromkeys(("owner", "contact", "action")),
+        "name": "b",
+        "period": "month",
+        "state": "ok",
+        "ratio": 0.5,
+        "calls": 2,
+        "spent_usd": amount,
+        "limit_usd": amount,
+        "period_end": "2026-02-01T00:00:00Z",
+    }
+    stats = usage_tables.TABLES["stats"]
+    found = {"by": ["endpoint"], "total": {}, "interval": None}
+    (line,) = _lines(top.COLUMNS, [top._row(measures, "endpoint")])
+    assert each in line and f"≥{all_in_all}" in line
+    (line,) = _lines(stats.columns(found), [stats.row(measures, found)])
+    assert each in line and f"≥{all_in_all}" in line
+    recent = usage_tables.TABLES["recent"]
+    (line,) = _lines(recent.columns(found), [recent.row(call, found)])
+    assert f"≥{each}" in line
+    (line,) = _lines(calls.COLUMNS, [calls.row(call)])
+    assert f"≥{figures.per_call(value, 8)}" in line
+    (line,) = _lines(budgets.COLUMNS, [budgets._row(budget)])
+    assert line.count(all_in_all) == 2
 
 
 def test_durations_and_counts_say_their_unit() -> None:
