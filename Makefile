@@ -1,6 +1,6 @@
 # Every target makes what it needs; nothing is expected on the machine but Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-boards bench-ingest bench-usage bench-pipeline
+.PHONY: help demo test check lint types wheel bench clean venvs gateways collectors boards bench-stage bench-ledger bench-boards bench-ingest bench-usage bench-month bench-pipeline
 
 help: ## what can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -64,6 +64,9 @@ bench-ingest: venvs ## a million records into a stack, a tenth twice: sums to th
 
 bench-usage: venvs ## questions and exports of the usage API; ARGS="--ledger FOLDER", which bench-ledger --keep made
 	@.venv/bin/python -m bench.usage $(ARGS)
+
+bench-month: venvs ## how far off the forecast of a month's end is, over simulated months
+	@.venv/bin/python -m bench.month
 
 bench-pipeline: venvs ## the whole path through real collectors and stages; then docs/sizing.md
 	@.venv/bin/python -m bench.pipeline $(ARGS)

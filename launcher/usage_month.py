@@ -16,11 +16,13 @@ COLUMNS = (
     Column("SO FAR", 11, right=True),
     Column("CHANGE", 11, right=True, rank=2),
     Column("MONTH END", 11, right=True),
+    Column("FROM – TO", 21, right=True, rank=6),
     Column("CALLS", 6, right=True, rank=5),
 )
 FIELDS = (
     *("calls", "cost_usd", "unpriced_calls", "lower_bound_calls", "estimated_calls"),
-    *("projected_usd", "change_usd", "before_calls", "before_cost_usd"),
+    *("projected_usd", "projected_low_usd", "projected_high_usd", "change_usd"),
+    *("before_calls", "before_cost_usd"),
     *("last_month_calls", "last_month_cost_usd"),
 )
 
@@ -39,8 +41,17 @@ def _month_row(line: Line, found: Line) -> Sequence[Cell]:
         (_so_far(line), "bold"),
         (usd("change_usd", "+"), ""),
         (usd("projected_usd"), "bold"),
+        (_range(line), "dim"),
         (figures.count(line["calls"]), ""),
     ]
+
+
+def _range(line: Line) -> str:
+    """Empty where nobody can say one yet."""
+    low, high = (figures.amount(line[f"projected_{each}_usd"]) for each in ("low", "high"))
+    if low is None or high is None:
+        return ""
+    return f"{figures.spent(low)} – {figures.spent(high)}"
 
 
 def _so_far(line: Line) -> str:
@@ -59,7 +70,9 @@ def _month_head(found: Line) -> str:
         for amount in map(figures.amount, (total["projected_usd"], total["last_month_cost_usd"]))
     )
     over = found["as_of"] == found["to"]
-    where = "" if over else f", ends at {ends}"
+    between = _range(total)
+    likely = f" ({between})" if between else " (too early for a range)"
+    where = "" if over else f", ends at {ends}{likely if total['projected_usd'] else ''}"
     return f"{found['month']} · {_so_far(total)}{where} · {last} the month before"
 
 
@@ -68,7 +81,8 @@ def _month_note(found: Line) -> str:
         return "the month is over: THEN and CHANGE are of the whole month before"
     at = found["as_of"][:16].replace("T", " ")
     return (
-        f"at {at} UTC; THEN is the month before to the same moment, MONTH END at the pace of a week"
+        f"at {at} UTC; THEN: the month before to the same moment; MONTH END: at the pace of a week; "
+        "FROM – TO: 4 months of 5"
     )
 
 

@@ -1,8 +1,8 @@
 """`GET /v1/usage/month`: what a month costs, beside the month before it, and where it ends.
 
-The month ends where its spend so far and the pace of the last seven days lead, or of the time since the first
-call if that is shorter, but of one day at least: as on the board. Groups go by the pace of the same time, so
-that they add up to the total.
+The month ends where its spend so far and the pace of its last days lead (`usage_pace`), as on the board.
+Groups go by the pace of the same time, so that they add up to the total; each has a range of its own, and
+those add up to none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .queries import UNPRICED, BadFilter
 from .readable import Readable
 from .usage_asked import RANGE, Asked, asked, dimension, names_of, number
 from .usage_measures import iso, money
+from .usage_pace import DAY_S, MOST_DAYS, WEEK_S, off, pace_s
 from .usage_stats import GROUPS, MOST_GROUPS, MOST_OFFSET
 from .usage_zone import zone_of
 
@@ -27,11 +28,11 @@ OTHERS = ("by", "month", "tz", "limit", "offset")
 """Members of the query that are no filters."""
 
 MONTH = re.compile(r"(\d{4})-(\d{2})")
-DAY_S = 86_400
-WEEK_S = 7 * DAY_S
 US = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STEP = Decimal("0.000000000001")
+AGE = f"intDiv({{t_as_of:Int64}} - toUnixTimestamp64Nano(time), {DAY_S * 10**9})"
+"""Whole days between a call and now."""
 PARTS = {"month": "m", "before": "b", "last": "l"}
 """Times of which calls and spend are told: this month, the one before to the same moment, and whole."""
 
@@ -49,6 +50,21 @@ class Times:
     @property
     def week(self) -> int:
         return self.as_of - WEEK_S * 10**9
+
+    @property
+    def known(self) -> int:
+        """Since when calls say how long there have been any: a week before the week may have had none."""
+        return min(self.begin, self.as_of - 2 * WEEK_S * 10**9)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Of all groups: what the last seven days cost was spent over `over_s`; `days` whole days before now
+    are known."""
+
+    over_s: Decimal
+    left_s: int
+    days: int
 
 
 def month(
@@ -73,7 +89,7 @@ def month(
     grouped = {name: dimension(found.filters, name, at) for at, name in enumerate(names)}
     _among(found, times)
     total = ledger.query(_statement({}, found), found.filters.bound)[0]
-    pace_s = _pace_s(total["first_s"], times)
+    pace = _pace(total, times)
     made: dict[str, Any] = {
         "month": f"{begin:%Y-%m}",
         "tz": tz,
@@ -81,7 +97,7 @@ def month(
         "to": iso(times.end // 10**6),
         "as_of": iso(times.as_of // 10**6),
         "by": names,
-        "total": _line(total, times, pace_s),
+        "total": _line(total, pace),
     }
     if not grouped:
         return made
@@ -90,7 +106,7 @@ def month(
     made["groups"] = [
         {
             "by": {name: row[f"g_{at}"] or None for at, name in enumerate(names)},
-            **_line(row, times, pace_s),
+            **_line(row, pace),
         }
         for row in rows
     ]
@@ -127,9 +143,10 @@ def _times(begin: datetime, now: datetime) -> Times:
 def _among(found: Asked, times: Times) -> None:
     """Bind the times, and leave the calls of none of them."""
     found.filters.bound |= {
-        f"t_{name}": getattr(times, name) for name in ("last", "same", "begin", "week")
+        f"t_{name}": getattr(times, name)
+        for name in ("last", "same", "begin", "week", "known", "as_of")
     }
-    low, high = min(times.last, times.week), times.as_of
+    low, high = min(times.last, times.known), times.as_of
     found.filters.add(f"time >= {_at('low')} AND time < {_at('high')}", t_low=low, t_high=high)
 
 
@@ -157,7 +174,9 @@ def _statement(grouped: Mapping[str, str], found: Asked) -> str:
             for grade in ("lower_bound", "estimated")
         ),
         f"sumIf(cost_usd, time >= {_at('week')}) AS week_usd",
-        f"toUnixTimestamp(minIf(time, time >= least({_at('begin')}, {_at('week')}))) AS first_s",
+        f"countIf(time >= {_at('week')}) AS week_calls",
+        f"sumMapIf([{AGE}], [ifNull(cost_usd, 0)], {AGE} < {MOST_DAYS}) AS days",
+        f"toUnixTimestamp(minIf(time, time >= {_at('known')})) AS first_s",
     ]
     columns = [f"{each} AS g_{at}" for at, each in enumerate(grouped.values())]
     names = ", ".join(f"g_{at}" for at in range(len(columns)))
@@ -173,18 +192,40 @@ def _statement(grouped: Mapping[str, str], found: Asked) -> str:
     )
 
 
-def _pace_s(first_s: int, times: Times) -> int:
-    """Seconds over which the spend of the last week was spent."""
-    return min(WEEK_S, max(DAY_S, times.as_of // 10**9 - first_s)) if first_s else WEEK_S
+def _pace(total: Mapping[str, Any], times: Times) -> Pace:
+    since_s = times.as_of // 10**9 - total["first_s"] if total["first_s"] else WEEK_S
+    return Pace(
+        over_s=pace_s(since_s, total["week_calls"]),
+        left_s=(times.end - times.as_of) // 10**9,
+        days=min(MOST_DAYS, since_s // DAY_S) if total["first_s"] else 0,
+    )
 
 
-def _line(row: Mapping[str, Any], times: Times, pace_s: int) -> dict[str, Any]:
+def _ends(row: Mapping[str, Any], spent: Decimal | None, pace: Pace) -> dict[str, str | None]:
+    """Where the month ends, and between which amounts four of five such months would."""
+    middle = low = high = None
+    if spent is not None or row["week_usd"] is not None:
+        so_far = spent or Decimal(0)
+        rest = Decimal(row["week_usd"] or 0) * pace.left_s / pace.over_s
+        middle = so_far + rest
+        paid = dict(zip(*row["days"], strict=True))
+        days = [Decimal(paid.get(age, 0)) for age in range(pace.days)]
+        around = off(days, pace.left_s, pace.over_s)
+        if around is not None:
+            low, high = so_far + max(Decimal(0), rest - around), middle + around
+    return {
+        name: money(usd and usd.quantize(STEP, ROUND_HALF_EVEN))
+        for name, usd in (
+            ("projected_usd", middle),
+            ("projected_low_usd", low),
+            ("projected_high_usd", high),
+        )
+    }
+
+
+def _line(row: Mapping[str, Any], pace: Pace) -> dict[str, Any]:
     usd = {name: _usd(row, part) for name, part in PARTS.items()}
     spent, before = usd["month"], usd["before"]
-    ahead = None
-    if spent is not None or row["week_usd"] is not None:
-        left_s = (times.end - times.as_of) // 10**9
-        ahead = (spent or Decimal(0)) + Decimal(row["week_usd"] or 0) * left_s / pace_s
     changed = spent - before if spent is not None and before is not None else None
     return {
         "calls": row["m_calls"],
@@ -192,7 +233,7 @@ def _line(row: Mapping[str, Any], times: Times, pace_s: int) -> dict[str, Any]:
         "unpriced_calls": row["unpriced"],
         "lower_bound_calls": row["lower_bound"],
         "estimated_calls": row["estimated"],
-        "projected_usd": money(ahead and ahead.quantize(STEP, ROUND_HALF_EVEN)),
+        **_ends(row, spent, pace),
         "change_usd": money(changed),
         "before_calls": row["b_calls"],
         "before_cost_usd": money(before),

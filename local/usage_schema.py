@@ -122,7 +122,7 @@ OPERATIONS: dict[str, Any] = {
     ),
     "/v1/usage/month": _get(
         "usage_month",
-        "Spend of a month beside the month before it, and where it ends at the pace of the last week",
+        "Spend of a month beside the month before it, and where it ends, with a range",
         [BY, OF_MONTH, TZ, LIMIT, OFFSET],
         _answer(MONTH),
         _OF_CALLS,
