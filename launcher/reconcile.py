@@ -19,7 +19,7 @@ from tollspan.config import settings
 
 from . import figures
 from .asking import NotAnswered, Server, add_server
-from .screen import Column, Paint, table
+from .screen import Column, Paint, harmless, table
 
 if TYPE_CHECKING:
     from tollspan.local.reconcile import Told
@@ -29,6 +29,8 @@ __all__ = ["add_options", "reconcile"]
 
 WIDE = 100
 MOST_ROWS = 40
+MOST_NAMES = 3
+"""Of models or days that a reason is told with."""
 ONE_DAY = timedelta(days=1)
 AT_ONCE = timedelta(days=2)
 """Days behind the first that one question asks for: those of a busy ledger take a second each."""
@@ -131,7 +133,7 @@ COLUMNS = (
     Column("billed", cells=11, right=True),
     Column("ledger", cells=11, right=True),
     Column("difference", cells=11, right=True),
-    Column("open", cells=9, right=True),
+    Column("open", cells=10, right=True),
 )
 
 
@@ -164,9 +166,29 @@ def _show(report: dict[str, Any], *, by_day: bool) -> None:
         mark = "?" if each["open"] else " "
         calls = f" ({figures.count(each['calls'])} calls)" if each["calls"] else ""
         amount = _signed(_number(each[unit]), unit)
-        print(f"{mark} {amount:>11}  {each['meaning']}{calls}")
+        print(f"{mark} {amount:>11}  {each['meaning']}{calls}{_where(report, each)}")
+        if each["next"]:
+            print(f"{'':15}{each['next']}")
     print()
     print(_verdict(total, unit, paint))
+
+
+def _where(report: dict[str, Any], reason: dict[str, Any]) -> str:
+    """The models and days of an open reason, where they are few of several."""
+    if not reason["open"]:
+        return ""
+    said = ""
+    rows = [
+        row
+        for row in report["rows"]
+        if any(each["reason"] == reason["reason"] for each in row["reasons"])
+    ]
+    for name in ("model", "from"):
+        every = {row[name] for row in report["rows"]}
+        of = sorted({row[name] for row in rows})
+        if len(of) < len(every) and len(of) <= MOST_NAMES:
+            said += f", {', '.join(harmless(each) for each in of)}"
+    return said
 
 
 def _lines(report: dict[str, Any], by_day: bool) -> list[dict[str, Any]]:
@@ -209,7 +231,9 @@ def _number(value: Any) -> Decimal:
 
 
 def _amount(value: Decimal, unit: str) -> str:
-    return figures.spent(value) if unit == "usd" else figures.count(int(value))
+    if unit != "usd":
+        return figures.count(int(value))
+    return ("-" if value < 0 else "") + figures.spent(abs(value))
 
 
 def _signed(value: Decimal, unit: str) -> str:

@@ -15,10 +15,11 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from .reconcile_ledger import Sum
-from .reconcile_lines import DAY, USAGE, BadExport, Read
+from .reconcile_lines import DAY, USAGE, BadExport, Read, days
+from .reconcile_reasons import summed, written
 from .reconcile_sides import ALL, Bill, Matching, Period, Sides, Use, following, sides
 from .reconcile_value import Worth
-from .reconcile_why import OPEN, REASONS, Explained, explained, left_over, moved, written
+from .reconcile_why import Explained, explained, left_over, moved
 
 __all__ = ["MOST_DAYS", "Asked", "Told", "reconcile"]
 
@@ -68,13 +69,14 @@ def _report(reads: Sequence[Read], told: Told, asked: Asked) -> dict[str, Any]:
     _not_another_time(every, reads, span)
     found = sides(reads, told(provider, *span, zone), asked.matching, span)
     unit = "usd" if found.has_money else "tokens"
-    places = _by_money(found, provider) if found.has_money else _by_tokens(found)
+    there = _days_there(reads, found.has_money)
+    places = _by_money(found, provider, there) if found.has_money else _by_tokens(found)
     for place, one in places.items():
         period, key, model = place
         if (next_day := following(period)) and (other := places.get((next_day, key, model))):
             moved(one, other)
     for (period, _, _), one in places.items():
-        left_over(one, _is_recent(period, asked.now))
+        left_over(one, _is_recent(period, asked.now), _is_there(period, there))
     rows = [_row(place, one, found, unit) for place, one in sorted(places.items(), key=_order)]
     return {
         "provider": provider,
@@ -92,7 +94,7 @@ def _report(reads: Sequence[Read], told: Told, asked: Asked) -> dict[str, Any]:
             for read in reads
         ],
         "total": _total(places.values(), found, unit, asked.tolerance),
-        "reasons": _reasons(places.values(), unit),
+        "reasons": summed((each for one in places.values() for each in one.reasons), unit),
         "rows": rows,
     }
 
@@ -117,9 +119,9 @@ def _zone(reads: Sequence[Read]) -> str:
 
 def _span(reads: Sequence[Read], asked: Asked) -> Period:
     lines = [line for read in reads for line in read.lines]
-    days = [line.start.date() for line in lines]
+    begins = [line.start.date() for line in lines]
     ends = [(line.end - timedelta(microseconds=1)).date() for line in lines]
-    first = asked.first or (min(days) if days else None)
+    first = asked.first or (min(begins) if begins else None)
     last = asked.last or (max(ends) if ends else None)
     if first is None or last is None:
         raise BadExport(
@@ -157,12 +159,24 @@ def _not_another_time(every: Sequence[Read], within: Sequence[Read], span: Perio
         )
 
 
+def _days_there(reads: Sequence[Read], has_money: bool) -> set[date]:
+    """Days that some line speaks of, whatever model it is for."""
+    lines = (line for read in reads for line in read.lines)
+    stating = (line for line in lines if line.amount is not None or not has_money)
+    return {day for line in stating for day in days(line.start, line.end)}
+
+
+def _is_there(period: Period, there: set[date]) -> bool:
+    """Whether some line is of it; one that is longer than a day is a line's."""
+    return period[0] in there or period[0] != period[1]
+
+
 def _is_recent(period: Period, now: datetime) -> bool:
     last = datetime(period[1].year, period[1].month, period[1].day, tzinfo=UTC) + DAY
     return last + FINAL_AFTER > now
 
 
-def _by_money(found: Sides, provider: str) -> dict[Place, Explained]:
+def _by_money(found: Sides, provider: str, there: set[date]) -> dict[Place, Explained]:
     made: dict[Place, Explained] = {}
     for place, bill in found.bills.items():
         period, key, _ = place
@@ -178,7 +192,8 @@ def _by_money(found: Sides, provider: str) -> dict[Place, Explained]:
         )
         own = bill if not found.is_whole else None
         parts = [(use, Worth(provider, use, own, period[0])) for use in uses]
-        made[place] = explained(bill, parts, searched, found.has_tokens)
+        is_there = _is_there(period, there)
+        made[place] = explained(bill, parts, searched, found.has_tokens, is_there)
     return made
 
 
@@ -272,25 +287,3 @@ def _total(
         "calls": sum(one.use.calls for one in each),
         "within_tolerance": left <= allowed,
     }
-
-
-def _reasons(every: Iterable[Explained], unit: str) -> list[dict[str, Any]]:
-    """Every reason with what it explains in all, in the order of `REASONS`."""
-    sums: dict[str, Decimal] = {}
-    calls: dict[str, int] = {}
-    for one in every:
-        for each in one.reasons:
-            sums[each.name] = sums.get(each.name, Decimal(0)) + each.amount
-            if each.calls is not None:
-                calls[each.name] = calls.get(each.name, 0) + each.calls
-    return [
-        {
-            "reason": name,
-            unit: _written(sums[name], unit),
-            "calls": calls.get(name),
-            "meaning": meaning,
-            "open": name in OPEN,
-        }
-        for name, meaning in REASONS.items()
-        if name in sums
-    ]

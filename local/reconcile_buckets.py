@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from .reconcile_lines import (
-    OTHER,
     Line,
     Place,
     Read,
+    beside,
     moment,
     number,
     span_of,
@@ -31,6 +31,11 @@ Found = Mapping[str, Any]
 STANDARD = frozenset({"", "default", "standard", "auto"})
 ITEM = re.compile(r"(?:[\w ]+\| *)?([^,|]+), *[a-z_ ]*(?:input|output)", re.IGNORECASE)
 """A line item that counts tokens of a model: `priority | gpt-5.6-sol, output, long context`."""
+MODEL = re.compile(
+    r"(?:[\w ]+\| *)?((?:chatgpt|dall-e|gpt|o\d|omni|sora|tts|whisper)-[\w.-]+) *(?:,|$)",
+    re.IGNORECASE,
+)
+"""One that counts images, seconds or letters of a model: `dall-e-3, standard, 1024x1024`."""
 
 
 def is_page(found: Any) -> bool:
@@ -134,11 +139,11 @@ def item(made: Line, item: str, quantity: int | None) -> None:
     """What a line item of OpenAI's says."""
     if not item:
         return  # not grouped: the whole bill of the day
-    found = ITEM.match(item)
-    if found is None:
-        made.category, made.what = OTHER, item
-        return
     meant = meter(item)
+    found = ITEM.match(item) or (MODEL.match(item) if meant.tier else None)
+    if found is None:
+        made.category, made.what = beside(item), item
+        return
     made.model, made.tier = found[1].strip().partition(" ")[0], meant.tier
     if quantity is not None and meant.part:
         made.tokens = {meant.part: quantity}
@@ -190,7 +195,7 @@ def _anthropic_cost(found: Found, start: datetime, end: datetime, place: Place) 
         project=_text(found.get("workspace_id")),
     )
     if (kind := _text(found.get("cost_type"))) not in ("", "tokens"):
-        made.category, made.what = OTHER, kind
+        made.category, made.what = beside(kind), kind
     return made
 
 

@@ -31,7 +31,7 @@ from .reconcile_lines import (
     span_of,
     whole,
 )
-from .reconcile_meters import CACHE_READ, CACHE_WRITE, INPUT, Meter, meter
+from .reconcile_meters import CACHE_READ, CACHE_WRITE, INPUT, Meter, media, meter
 
 __all__ = ["CLOUDS", "TABLES", "counted", "read_rows", "spread"]
 
@@ -109,6 +109,8 @@ def _azure(row: Row, preface: Mapping[str, str]) -> Iterator[Line]:
     if charge in AZURE_CATEGORIES:
         made.category, made.what = AZURE_CATEGORIES[charge], name or charge
         made.model = found.model if found.part else ""
+    elif charge in ("", "usage") and (model := media(found)):
+        made.model, made.tier = model, found.tier
     elif charge not in ("", "usage") or not found.part:
         made.category, made.what = OTHER, name or charge
     else:
@@ -173,6 +175,9 @@ def aws_usage(
     found = meter(
         usage, product if is_bedrock(product) and "edition" in product.lower() else "", aws=True
     )
+    if model := media(found):
+        made.model, made.tier = model, found.tier
+        return
     if not found.part:
         made.category, made.what = OTHER, usage
         return
@@ -206,6 +211,8 @@ def _google(row: Row, preface: Mapping[str, str]) -> Iterator[Line]:
     if kind in GOOGLE_CATEGORIES or credit:
         made.category = CREDIT if credit else GOOGLE_CATEGORIES[kind]
         made.what, made.model = credit or kind, found.model if found.part else ""
+    elif model := media(found):
+        made.model, made.tier = model, found.tier
     elif not found.part:
         made.category, made.what = OTHER, sku
     else:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from .reconcile_buckets import all_input, item, parts, tier_of
 from .reconcile_files import Row, Table
-from .reconcile_lines import DAY, OTHER, Line, Read, day_of, moment, span_of, whole
+from .reconcile_lines import DAY, Line, Read, beside, day_of, moment, span_of, whole
 
 __all__ = ["TABLES", "read_table"]
 
@@ -119,7 +119,7 @@ def _anthropic_cost_rows(row: Row) -> Iterator[Line]:
         project=row.text("workspace"),
     )
     if (kind := row.text("costtype").lower().replace(" ", "_")) not in ("", "token", "tokens"):
-        made.category, made.what = OTHER, kind
+        made.category, made.what = beside(kind), kind
     if made.amount is None:
         raise row.place("cost_usd").bad("is empty")
     yield made

@@ -20,6 +20,11 @@ PACIFIC = "America/Los_Angeles"
 """Where Google's billing days begin."""
 
 USAGE, TAX, CREDIT, OTHER = "usage", "tax", "credit", "other"
+TAXES = re.compile(r"\b(?:tax(?:es)?|vat|gst|hst|mwst)\b", re.IGNORECASE)
+CREDITS = re.compile(
+    r"\b(?:credits?|refund(?:s|ed)?|discounts?|promotion(?:al|s)?|rebates?|adjustments?)\b",
+    re.IGNORECASE,
+)
 LONGEST_NUMBER = 64
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
@@ -97,6 +102,13 @@ class Read:
             each.amount.as_tuple().exponent for each in self.lines if each.amount is not None
         ]
         return Decimal(1).scaleb(min((-2, *(each for each in exponents if isinstance(each, int)))))
+
+
+def beside(what: str) -> str:
+    """The category of a line that is for no model, by what it says it is for."""
+    if TAXES.search(text := what.replace("_", " ")):
+        return TAX
+    return CREDIT if CREDITS.search(text) else OTHER
 
 
 def whole(quantity: Decimal, place: Place) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tollspan.processors.models import split, undated, unplaced
 
-__all__ = ["CACHE_READ", "CACHE_WRITE", "INPUT", "OUTPUT", "Meter", "identity", "meter"]
+__all__ = ["CACHE_READ", "CACHE_WRITE", "INPUT", "OUTPUT", "Meter", "identity", "media", "meter"]
 
 INPUT, OUTPUT, CACHE_READ, CACHE_WRITE = "input", "output", "cache_read", "cache_write"
 
@@ -64,6 +64,16 @@ NO_USE = frozenset(
 )
 """In the name of a meter that counts something else than a model's tokens."""
 
+MEDIA = frozenset(
+    {"imagen", "veo", "lyria", "chirp", "dalle", "dall", "sora", "whisper", "tts", "canvas", "reel"}
+)
+"""A word of models whose use is counted in images, seconds or letters."""
+MEASURED = frozenset(
+    {"image", "images", "generate", "generation", "generations", "second", "seconds", "hours"}
+    | {"video", "audio", "character", "characters", "speech", "per"}
+)
+"""Words beside such a model that do not belong to its name."""
+
 AWS_REGION = re.compile(r"^(?:[A-Z]{2,4}\d{0,2}-)?(?:MP:[A-Z0-9]+_)?")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 DATES = re.compile(
@@ -104,6 +114,14 @@ def meter(name: str, product: str = "", *, aws: bool = False) -> Meter:
     return Meter("-".join(rest), part, tier)
 
 
+def media(found: Meter) -> str:
+    """The model of a meter that counts images, seconds or letters; '' where it counts something else."""
+    if found.part or not found.tier:
+        return ""
+    words = [word for word in _words(found.model) if word not in MEASURED]
+    return "-".join(words) if MEDIA & set(words) else ""
+
+
 def _part(words: Iterable[str]) -> str:
     there = set(words)
     if there & CACHED:
@@ -137,4 +155,7 @@ def identity(model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found = re.findall(r"\d+[a-z]+|\d+|[^\W\d_]+", " ".join(_words(bare)))
     words = {word for word in found if not word.isdigit() and word not in KNOWN - {"turbo"}}
     numbers = tuple(word for word in found if word.isdigit() and word.strip("0"))
+    if words & MEDIA:  # imagen-4.0-generate-001 is billed as Imagen 4 Generation
+        words -= MEASURED
+        numbers = tuple(each for each in numbers if not each.startswith("0"))
     return tuple(sorted(words)), numbers

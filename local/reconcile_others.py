@@ -29,7 +29,7 @@ from .reconcile_lines import (
     span_of,
     whole,
 )
-from .reconcile_meters import meter
+from .reconcile_meters import media, meter
 
 __all__ = ["FOCUS", "cost_explorer", "focus", "is_cost_explorer"]
 
@@ -135,6 +135,9 @@ def _focus(row: Row, provider: str) -> Line:
     found = meter(named, row.text("servicename", "skuid"), aws=provider == "aws")
     if not found.part and said != named:
         found = meter(said)
+    if made.category == USAGE and (model := media(meter(named))):
+        made.model, made.tier = model, found.tier
+        return made
     if not found.part or made.category != USAGE:
         made.category = OTHER if made.category == USAGE else made.category
         made.what = said or named or charge

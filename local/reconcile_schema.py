@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .reconcile_ledger import FAMILIES, ZONES
-from .reconcile_why import REASONS
+from .reconcile_reasons import REASONS
 
 __all__ = ["OPERATIONS"]
 
@@ -46,10 +46,15 @@ REASON = _needing(
         calls={"type": ["integer", "null"]},
         meaning={"type": "string"},
         open={"type": "boolean"},
+        next={
+            "type": ["string", "null"],
+            "description": "What to do about it, where something is to be done",
+        },
     ),
     "reason",
     "meaning",
     "open",
+    "next",
 )
 ROW = _object(
     **{"from": DAY},

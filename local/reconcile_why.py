@@ -12,37 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from .reconcile_lines import CREDIT, OTHER, TAX
+from .reconcile_reasons import OPEN, Reason
 from .reconcile_sides import STANDARD, Bill, Use, added
 from .reconcile_value import Worth
 
-__all__ = ["OPEN", "REASONS", "Explained", "Reason", "explained", "left_over", "moved", "written"]
-
-REASONS = {
-    "tax": "taxes on the bill",
-    "credit": "credits, refunds and discounts on lines of their own",
-    "other_charge": "charges that are for no call: storage, tools, hosting, fees",
-    "discount": "the provider bills less than its list prices",
-    "negotiated": "the provider asks less than the price book and the price file: negotiated, or dated",
-    "tier": "other tiers than the ledger saw: batch, flex, priority",
-    "cache": "cached tokens counted otherwise than in the answers",
-    "unpriced": "calls that the ledger has no price for",
-    "own_price": "amounts in the ledger that are not from today's prices: reported, or priced before",
-    "tools": "searches that the ledger counts with their calls, on a line of their own",
-    "boundary": "calls around midnight, which both sides count on other days",
-    "not_final": "the provider says, or its usual delay, that this day is not final yet",
-    "rounding": "digits that the export does not write",
-    "silent": "calls in the ledger that state no usage",
-    "lower_bound": "calls in the ledger that cost more than they state: attempts or answers were lost",
-    "not_seen": "calls that the ledger has not seen: not instrumented, or of somebody else's",
-    "not_billed": "calls in the ledger that the export does not have: another account, key or project",
-    "dearer": "the provider asks more than the price book and the price file",
-    "unexplained": "nothing known explains it",
-}
-OPEN = ("silent", "lower_bound", "not_seen", "not_billed", "dearer", "unexplained")
-"""Reasons that leave a question; all others account for what they explain."""
+__all__ = ["Explained", "explained", "left_over", "moved"]
 
 CATEGORIES = {TAX: "tax", CREDIT: "credit", OTHER: "other_charge"}
 STEP = Decimal("0.000000000001")
@@ -50,28 +26,6 @@ STEP = Decimal("0.000000000001")
 
 NOTHING = Decimal("0.000000001")
 """US dollars below which nobody asks why."""
-
-
-def written(amount: Decimal) -> str:
-    """An amount as a decimal string without zeros at its end."""
-    return format(amount.normalize(), "f") if amount else "0"
-
-
-@dataclass(slots=True)
-class Reason:
-    """A part of a difference: billed less told. `certain` is False where it is what is likely."""
-
-    name: str
-    amount: Decimal
-    certain: bool = True
-    calls: int | None = None
-
-    def as_json(self, unit: str) -> dict[str, Any]:
-        amount = written(self.amount) if unit == "usd" else int(self.amount)
-        made: dict[str, Any] = {"reason": self.name, unit: amount, "certain": self.certain}
-        if self.calls is not None:
-            made["calls"] = self.calls
-        return made | {"meaning": REASONS[self.name], "open": self.name in OPEN}
 
 
 @dataclass(slots=True)
@@ -106,13 +60,18 @@ class Explained:
 
 
 def explained(
-    bill: Bill, parts: Sequence[tuple[Use, Worth]], searched: bool, counts: bool
+    bill: Bill,
+    parts: Sequence[tuple[Use, Worth]],
+    searched: bool,
+    counts: bool,
+    is_there: bool = True,
 ) -> Explained:
     """The parts that are certain. `parts` are the models that `bill` is for.
 
     Args:
         searched: the bill of this period has lines for searches.
         counts: the export counts tokens.
+        is_there: some line of the bill is of this period, of whatever model.
     """
     sums = [each for use, _ in parts for each in use.sums]
     beside = sum(bill.beside.values(), Decimal(0))
@@ -130,7 +89,10 @@ def explained(
     for (category, _), amount in bill.beside.items():
         made.add(CATEGORIES[category], amount)
     known = all(worth.is_known or not _matters(use) for use, worth in parts)
-    if not known or not counts:
+    # Images, seconds and letters are money alone, though other models of the bill have tokens; and the
+    # tokens of a day whose costs are missing are no cheaper than others.
+    in_tokens = not bill.lines or any(any(use.billed().values()) for use, _ in parts)
+    if not known or not counts or not in_tokens or not is_there:
         _by_money(made, bill, parts)
     else:
         _by_tokens(made, bill, parts, searched)
@@ -153,11 +115,18 @@ def _by_money(made: Explained, bill: Bill, parts: Sequence[tuple[Use, Worth]]) -
             taken = min(worth_usd, difference)
             made.add("unpriced", taken, certain=False)
             difference -= taken
+        elif not worth.is_known and use.calls and difference > 0 and _is_unpriced(use):
+            made.add("unpriced", difference, certain=False, calls=use.calls)
+            difference = Decimal(0)
     if bill.list_usd is not None and bill.list_usd > bill.usd and bill.lines:
         discount = bill.usd - bill.list_usd
         made.add("discount", discount)
         difference -= discount
     made.rest = difference
+
+
+def _is_unpriced(use: Use) -> bool:
+    return all(each.grade == "unpriced" for each in use.sums)
 
 
 def _by_tokens(
@@ -258,8 +227,13 @@ def moved(one: Explained, following: Explained) -> None:
     following.rest += amount
 
 
-def left_over(made: Explained, is_recent: bool) -> None:
-    """Set what is left against calls that the ledger could not count, and name the remainder."""
+def left_over(made: Explained, is_recent: bool, is_there: bool = True) -> None:
+    """Set what is left against calls that the ledger could not count, and name the remainder.
+
+    Args:
+        is_recent: the bill of this period may still grow.
+        is_there: the export has some line of this period, of whatever model.
+    """
     use = made.use
     calls = use.calls
     silent, unsure = (
@@ -278,6 +252,8 @@ def left_over(made: Explained, is_recent: bool) -> None:
         made.add("not_seen", made.rest, certain=False, calls=use.requests - calls)
     elif made.rest < 0 and (use.provisional or is_recent):
         made.add("not_final", made.rest, certain=use.provisional)
+    elif made.rest < 0 and not is_there:
+        made.add("no_lines", made.rest, calls=calls)
     elif made.rest < 0 and (not made.has_lines or (use.requests or calls) < calls):
         missing = calls - (use.requests or 0)
         made.add("not_billed", made.rest, certain=not made.has_lines, calls=missing)

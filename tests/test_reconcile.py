@@ -17,8 +17,8 @@ from tollspan.local.reconcile import Asked, reconcile
 from tollspan.local.reconcile_ledger import Sum, as_json, from_json
 from tollspan.local.reconcile_lines import BadExport, Line, Read
 from tollspan.local.reconcile_read import read
+from tollspan.local.reconcile_reasons import OPEN, REASONS
 from tollspan.local.reconcile_sides import Matching
-from tollspan.local.reconcile_why import OPEN, REASONS
 
 DAY, NEXT = date(2026, 11, 18), date(2026, 11, 19)
 MODEL = "gpt-4o-mini-2024-07-18"

@@ -138,6 +138,28 @@ def test_amounts_are_written_once_and_a_second_time_changes_nothing(
     assert (second.written, second.same, rows(empty)) == (0, 3, first)
 
 
+def test_a_discount_of_a_day_leaves_what_came_before_and_is_undone_to_the_last_digit(
+    empty: Ledger, tmp_path: Path
+) -> None:
+    """Twelve percent off from a day on, and taken back: prices as they were, repriced."""
+    file = tmp_path / "discount.toml"
+    put(empty, told(CALLS))
+
+    def at(times: str, since: str) -> list[Decimal | None]:
+        file.write_text(f'[[prices]]\nmodel = "*"\ntimes = {times}\nfrom = {since}\n')
+        again(empty, Prices(load(str(file))))
+        return [
+            None if row["cost_usd"] is None else Decimal(row["cost_usd"]) for row in rows(empty)
+        ]
+
+    listed = at("1", "2020-01-01")
+    assert at("0.88", "2100-01-01") == listed, "of calls before the day nothing changes"
+    assert any(listed)
+    discounted = [None if usd is None else usd * Decimal("0.88") for usd in listed]
+    assert at("0.88", "2020-01-01") == discounted
+    assert at("1", "2020-01-01") == listed
+
+
 def test_redelivery_of_the_original_undoes_nothing_and_counts_nothing_twice(
     empty: Ledger, dear: Prices
 ) -> None:
