@@ -271,7 +271,7 @@ FROM tollspan_calls AS c WHERE $__timeFilter(c.time) HAVING count() > 0
         DAY_S,
         600,
         "the ledger has received no call for {{ humanizeDuration $values.A.Value }}",
-        ("quality", "Calls in the ledger"),
+        ("pipeline", "Who sends calls, and who has fallen silent?"),
         severity="critical",
         no_data="Alerting",
         on_error="Alerting",

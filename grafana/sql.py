@@ -46,6 +46,7 @@ OTHERS = {
     "user": known("c.user"),
     "session": known("c.session"),
     "service": known("c.service"),
+    "tracer": known("c.scope"),
     "route": known("c.route"),
     "prompt": known("c.prompt"),
     "requested": known("c.request_model"),
@@ -119,13 +120,13 @@ WINDOWS = {
     "both": (
         "{time} >= $__fromTime - dateDiff('second', $__fromTime, $__toTime) AND {time} <= $__toTime"
     ),
-    "month": f"{{time}} >= least({START}, toDateTime($__toTime, 'UTC') - 604800)"
+    "month": f"{{time}} >= least({START}, toDateTime($__toTime, 'UTC') - 1209600)"
     " AND {time} <= $__toTime",
-    "months": f"{{time}} >= least({LAST}, toDateTime($__toTime, 'UTC') - 604800)"
+    "months": f"{{time}} >= least({LAST}, toDateTime($__toTime, 'UTC') - 1209600)"
     " AND {time} <= $__toTime",
 }
 """Time windows: the range; the range and the equally long one before; since the begin of the month, or
-of the one before, or for seven days, whichever is longer."""
+of the one before, or for fourteen days, whichever is longer."""
 
 COLUMNS = {
     "at": "c.time",

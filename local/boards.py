@@ -29,6 +29,7 @@ ORDER = (
     "hops",
     "trace",
     "quality",
+    "pipeline",
 )
 """As people read them; others come behind, by name."""
 

@@ -31,6 +31,7 @@ TEXTS = [
     "trace_id",
     "span_id",
     "service",
+    "scope",
     "environment",
     "data_mode",
     "operation",

@@ -54,7 +54,7 @@ def panel(web: httpx.Client, uid: str, title: str, **body: Any) -> dict[str, Any
     return found
 
 
-def test_the_list_names_the_eight_boards_in_reading_order(web: httpx.Client) -> None:
+def test_the_list_names_every_board_in_reading_order(web: httpx.Client) -> None:
     listed = web.get("/boards").json()["boards"]
 
     assert [each["uid"].removeprefix("tollspan-") for each in listed] == [*local_boards.ORDER]
@@ -153,7 +153,7 @@ def test_buckets_are_no_more_than_the_panel_wants_and_the_page_has_pixels(
 
 
 def test_where_there_is_no_prometheus_a_panel_says_so(web: httpx.Client) -> None:
-    found = panel(web, "tollspan-quality", "Queue")
+    found = panel(web, "tollspan-pipeline", "Queue")
 
     assert found["frames"] == [] and "no Prometheus" in found["notice"]
     assert panel(web, "tollspan-overview", "Calls")["notice"] is None

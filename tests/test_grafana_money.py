@@ -177,7 +177,9 @@ def test_the_month_is_projected_from_what_was_spent_and_the_pace_of_a_week(ledge
     )
 
 
-def test_one_call_of_an_hour_ago_is_no_pace_of_twenty_four_a_day(ledger: Ledger) -> None:
+def test_one_call_of_an_hour_ago_is_one_of_a_week_and_no_pace_of_twenty_four_a_day(
+    ledger: Ledger,
+) -> None:
     found = SETS["one call"]
     (row,) = board_data.ask(ledger, board_data.statement("overview", "Month end"), found)
     (call,) = found.calls
@@ -186,7 +188,7 @@ def test_one_call_of_an_hour_ago_is_no_pace_of_twenty_four_a_day(ledger: Ledger)
 
     assert money(row["so_far"]) == Decimal(call["cost_usd"])
     assert row["projected"] == pytest.approx(
-        float(call["cost_usd"]) * (1 + (following - end) / timedelta(days=1))
+        float(call["cost_usd"]) * (1 + (following - end) / timedelta(days=7))
     )
 
 

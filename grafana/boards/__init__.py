@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..board import Board
-from . import attribution, budgets, hops, overview, quality, reliability, trace, versions
+from . import attribution, budgets, hops, overview, pipeline, quality, reliability, trace, versions
 
 __all__ = ["BOARDS", "number_of", "texts"]
 
@@ -16,6 +16,7 @@ BOARDS: tuple[Board, ...] = (
     hops.BOARD,
     trace.BOARD,
     quality.BOARD,
+    pipeline.BOARD,
 )
 
 

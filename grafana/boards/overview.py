@@ -31,17 +31,19 @@ FROM calls
 PROJECTION = number(
     "Month end",
     "Spend since the first of the month (UTC) and where it ends at the pace of the last seven days, "
-    "or of the time since the first call if that is shorter, but of one day at least.",
+    "or of the time since the first call and one pause between calls if that is shorter, but of one "
+    "day at least.",
     calls(
         f"""
 , paid AS (
   SELECT sumIf(cost_usd, at >= {START}) AS month,
          toFloat64(sumIf(cost_usd, at >= toDateTime($__toTime, 'UTC') - 604800)) AS week,
+         countIf(at >= toDateTime($__toTime, 'UTC') - 604800) AS n,
          dateDiff('second', min(at), $__toTime) / 86400 AS days
   FROM calls
 )
 SELECT month AS so_far,
-       toFloat64(month) + week / least(7, greatest(1, days))
+       toFloat64(month) + week / if(n < 2, 7, least(7, greatest(1, days * n / (n - 1))))
            * dateDiff('second', toDateTime($__toTime, 'UTC'),
                       addMonths({START}, 1)) / 86400 AS projected
 FROM paid

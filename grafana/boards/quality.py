@@ -1,4 +1,4 @@
-"""Pipeline and data quality: what is missing from the numbers, and is telemetry lost on the way?"""
+"""Data quality: what is missing from the numbers? Where it is lost on its way: `pipeline`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ..panels import (
     USD,
     Column,
     bars,
-    metric_lines,
     number,
     table,
 )
@@ -172,120 +171,10 @@ FROM calls
 )
 
 
-def collector(name: str) -> str:
-    """Rate of a counter of the collector's own, whose name ends in `_total` in newer versions."""
-    return f'sum(rate({{__name__=~"otelcol_{name}(_total)?"}}[$__rate_interval]))'
-
-
-CALLS = "sum(rate(gen_ai_client_operation_duration_seconds_count[$__rate_interval]))"
-PIPELINE = [
-    metric_lines(
-        "Spans and records lost",
-        "Spans, and records of calls, per second that a collector refused, dropped or failed to send.",
-        [
-            (collector("receiver_refused_spans"), "refused"),
-            (collector("processor_dropped_spans"), "dropped"),
-            (collector("exporter_send_failed_spans"), "failed to send"),
-            (collector("exporter_enqueue_failed_spans"), "queue full"),
-            (collector("receiver_refused_log_records"), "records refused"),
-            (collector("exporter_send_failed_log_records"), "records failed to send"),
-            (collector("exporter_enqueue_failed_log_records"), "records, queue full"),
-        ],
-        unit="cps",
-    ),
-    metric_lines(
-        "Queue",
-        "Fill of the fullest sending queue of each exporter.",
-        [
-            (
-                "max by (exporter) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
-                "{{exporter}}",
-            )
-        ],
-        unit=SHARE,
-    ),
-    metric_lines(
-        "Spans per call",
-        "What observing costs: spans that the collector accepted for each LLM call.",
-        [(f"{collector('receiver_accepted_spans')} / {CALLS}", "spans per call")],
-        unit="none",
-    ),
-]
-
-
-def stage(name: str, by: str = "") -> str:
-    """Rate of a counter of `tollspan stage` (collector/counters.py), all stages together."""
-    return f"sum{f' by ({by})' if by else ''} (rate(tollspan_stage_{name}_total[$__rate_interval]))"
-
-
-NO_STAGE = "no stage is scraped"
-STAGES = [
-    metric_lines(
-        "Spans through the stages",
-        "Spans per second that came in, that the collectors behind acknowledged, and that cost was "
-        "added to.",
-        [
-            (stage("received_spans"), "received"),
-            (stage("forwarded_spans"), "acknowledged"),
-            (stage("priced_spans"), "priced"),
-        ],
-        unit="cps",
-        no_value=NO_STAGE,
-    ),
-    metric_lines(
-        "Spans that stages did not take or not finish",
-        "Spans per second that were refused, so that their senders come again; that were left out, as "
-        "their senders were told; that no record can be made of; and that were told without the rest "
-        "of their trace, by why.",
-        [
-            (stage("refused_spans", "reason"), "refused: {{reason}}"),
-            (stage("rejected_spans", "reason"), "left out: {{reason}}"),
-            (stage("unusable_spans"), "unusable"),
-            (stage("shed_spans", "reason"), "shed: {{reason}}"),
-        ],
-        unit="cps",
-        no_value=NO_STAGE,
-    ),
-    metric_lines(
-        "How far behind is a stage?",
-        "Age of the oldest request that each stage has not answered.",
-        [("max by (instance) (tollspan_stage_lag_seconds)", "{{instance}}")],
-        unit="s",
-        no_value=NO_STAGE,
-    ),
-    metric_lines(
-        "Overload",
-        "What each stage leaves out to keep up: 0 nothing, 1 paths, 2 costs as well, 3 requests are "
-        "refused.",
-        [("max by (instance) (tollspan_stage_overload_level)", "{{instance}}")],
-        unit="none",
-        no_value=NO_STAGE,
-    ),
-    metric_lines(
-        "Records of calls",
-        "Calls per second that stages told for the first time, and that they corrected when more of "
-        "their trace came in.",
-        [(stage("records", "kind"), "{{kind}}")],
-        unit="cps",
-        no_value=NO_STAGE,
-    ),
-    metric_lines(
-        "Traces in hand",
-        "Traces within their window in all stages, and those that two stages told of and that wait to "
-        "be folded again.",
-        [
-            ("sum(tollspan_stage_traces_held)", "held"),
-            ("sum(tollspan_stage_suspect_traces)", "to be mended"),
-        ],
-        unit=AXIS_COUNT,
-        no_value=NO_STAGE,
-    ),
-]
-
 BOARD = Board(
     "quality",
-    "Pipeline and data quality",
-    "What is missing from the numbers, and is telemetry lost on the way?",
+    "Data quality",
+    "What is missing from the numbers?",
     [
         trust.ROW,
         Row(
@@ -294,8 +183,5 @@ BOARD = Board(
         ),
         Row("Is it attributed?", [UNTAGGED]),
         Row("Does it arrive?", [ARRIVING.sized(24, 8)]),
-        Row("Is telemetry lost on the way? (needs Prometheus)", PIPELINE, collapsed=True),
-        Row("Do the stages keep up? (needs Prometheus)", STAGES, collapsed=True),
     ],
-    metrics=True,
 )

@@ -9,6 +9,7 @@ from ..sql import calls
 __all__ = ["ROW"]
 
 QUALITY = ("What is missing", link("quality"))
+PIPELINE = ("Where it stands", link("pipeline"))
 
 ROW = Row(
     "Can I trust these numbers?",
@@ -58,7 +59,7 @@ SELECT if(count() = 0, NULL, dateDiff('second', max(at), $__toTime)) AS age FROM
             ),
             width=6,
             height=3,
-            columns=[Column("age", "s", link=QUALITY)],
+            columns=[Column("age", "s", link=PIPELINE)],
         ),
     ],
 )
