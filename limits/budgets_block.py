@@ -77,6 +77,11 @@ class Spending:
         """Those of them of which nobody knows what they cost; they are not in `spent_usd`."""
         return self._standing().unpriced
 
+    def __repr__(self) -> str:
+        limit = f" of ${self.limit_usd.normalize():f}" if self.limit_usd is not None else ""
+        calls = f"{self.calls} call{'' if self.calls == 1 else 's'}"
+        return f"<tollspan.budget: ${self.spent_usd.normalize():f}{limit}, {calls}>"
+
 
 class budget:
     """A budget for the calls inside: a `with` block, or a decorator of any kind of function.

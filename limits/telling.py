@@ -93,6 +93,7 @@ class Teller:
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._given_up = False
         self.lost = 0
         """Changes that were not told: too many at once, or a webhook that would not have them."""
 
@@ -128,9 +129,10 @@ class Teller:
         if thread is not None:
             self._waiting.put(None)
             thread.join(timeout_s)
+            self._given_up = True
 
     def _run(self) -> None:
-        while (change := self._waiting.get()) is not None:
+        while (change := self._waiting.get()) is not None and not self._given_up:
             with quietly:
                 self._told(change)
 

@@ -473,6 +473,7 @@ def test_a_block_has_a_budget_of_its_own_each_time() -> None:
             assert "It ends with its block." in str(caught.value)
     ask()
     assert run.calls == 2
+    assert repr(run) == f"<tollspan.budget: ${(2 * COST).normalize():f} of $0.00001, 2 calls>"
 
 
 def test_blocks_nest_and_a_call_needs_room_in_all_of_them() -> None:

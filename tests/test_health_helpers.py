@@ -369,6 +369,7 @@ def test_failover_comes_back_to_the_first_when_it_is_well_again(
     fail(chaos)
     chaos.script(*[ok(text="first")] * 5)
     ask = tollspan.failover({name(chaos): asking(chaos), name(spare): asking(spare)})
+    assert repr(ask) == f"<tollspan.failover: {name(chaos)}, {name(spare)}>"
     eventually(lambda: tollspan.health(name(chaos)).available)
 
     assert ask().choices[0].message.content == "first"

@@ -167,9 +167,12 @@ def test_whoever_tells_never_waits_for_a_webhook_that_hangs(
     took_s = time.monotonic() - began
     lost = teller.lost
     teller.stop(timeout_s=0.01)
+    came = len(server.came)
+    eventually(lambda: all(each.name != "tollspan-telling" for each in threading.enumerate()))
 
     assert took_s < 20  # had each of them waited: 200 s
     assert lost >= 1000 - 101  # a hundred wait, one is being told
+    assert len(server.came) <= came + 1  # of those that waited none was told afterwards
 
 
 def test_trials_are_no_news_for_people(server: Server) -> None:
