@@ -91,6 +91,8 @@ class PageApi:
         self.down = False
         self.lists: threading.Semaphore | None = None
         """Where it is set, each list of calls waits for it, and says what is true then."""
+        self.sums: threading.Semaphore | None = None
+        """Where it is set, sums for which no data mode is asked wait for it."""
         self.asked: list[str] = []
         self._changed = threading.Condition()
         self._version = 0
@@ -266,6 +268,8 @@ class PageApi:
                 self.lists.acquire()
             return 200, self._listed(asked)
         if path == "/api/summary":
+            if self.sums and not asked.get("data_mode"):
+                self.sums.acquire()
             return 200, self._summary(asked)
         if path == "/api/filters":
             return 200, self._filters()

@@ -174,16 +174,25 @@ def test_no_count_of_tokens_reads_as_another_one(show: Show) -> None:
     assert said[-1][1].startswith("54,000,000 in, 128,000 out")
 
 
-def test_on_a_phone_the_list_begins_on_the_first_screen_and_can_be_read(show: Show) -> None:
+@pytest.mark.parametrize("size", [(390, 844), (360, 640), (320, 568)])
+def test_on_a_phone_the_list_begins_on_the_first_screen_and_can_be_read(
+    show: Show, size: tuple[int, int]
+) -> None:
+    width, height = size
     with PageApi(few(NOW)) as api:
         page = show(api).page
-        page.set_viewport_size({"width": 390, "height": 844})
+        page.set_viewport_size({"width": width, "height": height})
         page.wait_for_selector(".row")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert page.locator(".row").first.evaluate("row => row.getBoundingClientRect().top") < 500
-        assert page.locator(".row .c-cost, .tile .value").evaluate_all(CUT_OFF) == []
-        named = page.locator(".row .c-endpoint .name").first
-        assert named.evaluate("name => name.getBoundingClientRect().width") >= 70
+        read = page.locator(".row .c-time:visible, .row .c-cost, .tile .value")
+        assert read.evaluate_all(CUT_OFF) == []
+        widest = "names => Math.max(...names.map((one) => one.getBoundingClientRect().width))"
+        assert page.locator(".row .c-endpoint .name").evaluate_all(widest) >= 70
+        cut = "parts => parts.filter((part) => part.scrollHeight > part.clientHeight + 1).length"
+        assert page.locator(".strip, .tile").evaluate_all(cut) == 0
+        right = "buttons => Math.max(...buttons.map((one) => one.getBoundingClientRect().right))"
+        assert page.locator("header button").evaluate_all(right) <= width
 
 
 # --- live -----------------------------------------------------------------------------------------
@@ -239,6 +248,8 @@ def test_scroll_survives_new_rows_and_the_way_back_up_shows_them(show: Show) -> 
     with PageApi(many(120, NOW)) as api:
         page = show(api).page
         expect(page.locator(".row")).to_have_count(50)
+        # Where the rows stand is known when the sums above them do.
+        expect(page.locator(".tile").first).to_contain_text("$")
         scroller = page.locator(".scroller")
         scroller.evaluate("node => { node.scrollTop = 700; }")
         seen = page.locator(".rows .row").nth(19).bounding_box()

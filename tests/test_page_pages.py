@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -268,6 +269,30 @@ def test_sums_are_of_real_money_and_say_what_stays_apart(show: Show, api: PageAp
     page.goto(f"{api.url}/#/calls?data_mode=test")
     expect(page.locator(".row")).to_have_count(1)
     expect(spend).not_to_contain_text("not real")
+    expect(spend).to_contain_text("$0.00008192")
+
+
+SOME_FRAMES = """() => new Promise((done) => {
+  let left = 20;
+  const frame = () => (left-- ? requestAnimationFrame(frame) : done());
+  frame();
+})"""
+
+
+def test_sums_that_come_late_do_not_take_the_place_of_those_asked_for_since(
+    show: Show, api: PageApi
+) -> None:
+    page = show(api).page
+    spend = page.locator(".tile").first
+    expect(spend).to_contain_text("+ 1 not real")
+    api.sums = threading.Semaphore(0)
+    with page.expect_request("**/api/summary"):
+        api.add(api.calls[0])  # told anew: the page asks for its sums
+    page.goto(f"{api.url}/#/calls?data_mode=test")
+    expect(spend).to_contain_text("$0.00008192")
+    with page.expect_response("**/api/summary?data_mode=real*"):
+        api.sums.release(9)
+    page.evaluate(SOME_FRAMES)  # in which it would be drawn
     expect(spend).to_contain_text("$0.00008192")
 
 

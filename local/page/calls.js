@@ -123,10 +123,13 @@ export class CallsPage {
     }
   }
 
-  /** Draws the sums anew. */
+  /** Draws the sums anew. Of answers that overtake one another only the one that was asked for last is drawn. */
   async counted() {
+    const asked = query(read());
+    this.sumsAsked = asked;
     try {
-      drawSummary(this.strip, this.splits, await summed(query(read())));
+      const sums = await summed(asked);
+      if (asked === this.sumsAsked) drawSummary(this.strip, this.splits, sums);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       this.app.failed(error);
