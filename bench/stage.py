@@ -2,9 +2,11 @@
 end into the embedded ledger.
 
 Everything is measured in one run: rounds in turn, each subject in a process of its own, requests
-made before the clock starts and never used twice, so that nothing is remembered but what a stage in
-service remembers. Figures are the best round, which the machine disturbed least; ratios are medians
-of the rounds' own. Results go to `bench/results/stage.json`.
+made off the clock and never used twice, so that nothing is remembered but what a stage in service
+remembers. `ledger` and its kin start behind two whole commits; `steady` sends a million calls, so that
+parts of all tables are merged within its time, and waits for the last of these merges. Figures are the
+best round, which the machine disturbed least; ratios are medians of the rounds' own. Results go to
+`bench/results/stage.json`.
 """
 
 from __future__ import annotations
@@ -16,27 +18,20 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import traffic
+from bench import into_ledger, traffic
+from bench.memory import rss_mb
 from tollspan.collector.allocator import keep_pages, look_less_often
-
-if TYPE_CHECKING:
-    from tollspan.local.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 WARM_SPANS = 16_384
 GOALS = {"step": 150_000, "ratio_to_naive": 2.5, "others": 1_000_000, "ledger": 90_000}
 """Spans per second of CPU, and how many times what the naive step does."""
-IN_FLIGHT = 64
-"""Requests that the ledger's writer has at once: as from a few dozen senders."""
 
 
 def step(spans: int) -> dict[str, float]:
@@ -78,115 +73,21 @@ def hostile(spans: int) -> dict[str, float]:
     return _timed(lambda body: enrich(body).body, traffic.strangers, spans)
 
 
-def ledger(
-    spans: int, made: Callable[..., Iterable[bytes]] = traffic.ours, calls: float = 1
-) -> dict[str, float]:
-    """Calls that tollspan has settled in the application, 25 attributes each and cost and path: from
-    OTLP requests to committed rows of all tables, by all threads of the process."""
-    from tollspan.collector import wire
-    from tollspan.collector.foreign import normalised, settled
-    from tollspan.collector.stage import Stage
-    from tollspan.local.ledger import Ledger
-    from tollspan.local.recall import Recall
-    from tollspan.local.writer import Writer
-
-    with tempfile.TemporaryDirectory() as folder:
-        opened = Ledger(Path(folder) / "ledger")
-        recall = Recall(opened)
-        stage = Stage(settled, normalised, recall, recall.linked)
-        writer = Writer(opened, stage, lambda told: None, recall)
-
-        def run(bodies: Iterable[bytes]) -> None:
-            waiting: deque[Future[None]] = deque()
-            for body in bodies:
-                if len(waiting) >= IN_FLIGHT:
-                    waiting.popleft().result()
-                waiting.append(writer.take(wire.traces(body, seals=True)))
-            for each in waiting:
-                each.result()
-
-        run(made(WARM_SPANS, seed=7))
-        bodies = list(made(spans))
-        before = time.process_time()
-        run(bodies)
-        took = time.process_time() - before
-        writer.stop()
-        sent = len(bodies) * traffic.BATCH
-        stored(opened, sent + WARM_SPANS, int((sent + WARM_SPANS) * calls))
-        opened.close()
-    return {"per_cpu_s": sent / took, "rss_mb": _rss_mb()}
-
-
-def stored(ledger: Ledger, spans: int, calls: int) -> None:
-    """Look whether all of them stand in the ledger.
-
-    Raises:
-        SystemExit: they do not.
-    """
-    (found,) = ledger.query(
-        "SELECT count() AS calls, countIf(cost_usd > 0) AS paid,"
-        " (SELECT count() FROM spans) AS spans, (SELECT count() FROM tollspan_hops) AS hops"
-        " FROM tollspan_calls"
-    )
-    wanted = {"calls": calls, "paid": calls, "spans": spans, "hops": calls}
-    if found != wanted:
-        raise SystemExit(f"in the ledger stand {found}, not {wanted}")
-
-
-def traces(spans: int) -> dict[str, float]:
-    """The same, with the attempt of each call."""
-    return ledger(spans, traffic.traces, calls=0.5)
-
-
-def foreign(spans: int) -> dict[str, float]:
-    """The same for calls that another instrumentation tells of, settled here."""
-    return ledger(spans, traffic.calls)
-
-
-def floor(spans: int) -> dict[str, float]:
-    """What `ledger` writes, ready-made: what the engine alone takes."""
-    from tollspan.collector import wire
-    from tollspan.local.ledger import Ledger
-    from tollspan.local.recall import Recall
-    from tollspan.local.straight import gone_straight
-
-    with tempfile.TemporaryDirectory() as folder:
-        opened = Ledger(Path(folder) / "ledger")
-        recall = Recall(opened)
-        bodies = [*traffic.ours(WARM_SPANS, seed=7), *traffic.ours(spans)]
-        groups = [bodies[at : at + IN_FLIGHT] for at in range(0, len(bodies), IN_FLIGHT)]
-        ready = [
-            gone_straight(
-                [each for body in group for each in wire.traces(body, seals=True).sealed],
-                (),
-                recall,
-            ).blocks
-            for group in groups
-        ]
-        before = time.process_time()
-        for blocks in ready:
-            for table, parts in blocks.items():
-                opened.append(table, b"".join(parts))
-        took = time.process_time() - before
-        made = len(bodies) * traffic.BATCH
-        stored(opened, made, made)
-        opened.close()
-    return {"per_cpu_s": made / took, "rss_mb": _rss_mb()}
-
-
 SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
     "step": step,
     "behind": behind,
     "naive": naive,
     "others": others,
     "hostile": hostile,
-    "ledger": ledger,
-    "traces": traces,
-    "foreign": foreign,
-    "floor": floor,
+    "ledger": into_ledger.ledger,
+    "steady": into_ledger.steady,
+    "traces": into_ledger.traces,
+    "foreign": into_ledger.foreign,
+    "floor": into_ledger.floor,
 }
-LESS = {"behind": 4, "naive": 4, "hostile": 8, "foreign": 4}
-"""Takes so many times fewer spans: it is slower."""
+LESS = {"behind": 4, "naive": 4, "hostile": 8, "foreign": 4, "steady": 1 / 8}
+"""Takes so many times fewer spans, because it is slower; or more, because it has to last."""
+MOST_ROUNDS = {"steady": 2}
 
 
 def _timed(
@@ -199,16 +100,7 @@ def _timed(
     for body in bodies:
         enrich(body)
     took = time.process_time() - before
-    return {"per_cpu_s": len(bodies) * traffic.BATCH / took, "rss_mb": _rss_mb()}
-
-
-def _rss_mb() -> float:
-    """The most memory that this process has had, requests made for it included."""
-    # getrusage would say what the process that started this one has had, if that was more.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return {"per_cpu_s": len(bodies) * traffic.BATCH / took, "rss_mb": rss_mb()}
 
 
 def agree() -> None:
@@ -261,7 +153,10 @@ def measured(spans: int, rounds: int) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {subject: [] for subject in SUBJECTS}
     for number in range(rounds):
         for subject in SUBJECTS:
-            found[subject].append(one(subject, max(spans // LESS.get(subject, 1), traffic.BATCH)))
+            if number >= MOST_ROUNDS.get(subject, rounds):
+                continue
+            many = max(int(spans / LESS.get(subject, 1)), traffic.BATCH)
+            found[subject].append(one(subject, many))
             rate = found[subject][-1]["per_cpu_s"]
             print(f"round {number + 1}: {subject:11} {rate:12,.0f} spans per CPU-second")
     ratios = [
