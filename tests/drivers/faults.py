@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from types import FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from tollspan.instrumentation._sdks import Sdk
 
-__all__ = ["Fault", "functions_of", "swapped"]
+__all__ = ["entered", "functions_of", "swapped"]
 
 PURE = "tollspan.instrumentation."
 ENGINE = {
@@ -21,12 +23,8 @@ ENGINE = {
 """Read by every call: `test_own_faults.py` makes these raise."""
 
 
-class Fault(RuntimeError):
-    """Ours."""
-
-
 def _raising(*args: Any, **kwargs: Any) -> Any:
-    raise Fault("injected")
+    raise RuntimeError("injected")  # by names that every module has: it runs with others' globals
 
 
 @cache
@@ -67,14 +65,34 @@ def _note(found: dict[str, FunctionType], name: str, module: ModuleType, value: 
         found[name] = value
 
 
+@contextmanager
+def entered(functions: Mapping[str, FunctionType]) -> Iterator[set[str]]:
+    """Names of those of `functions` that run meanwhile, in this thread or in one that begins."""
+    names: dict[CodeType, list[str]] = {}
+    for name, function in functions.items():
+        names.setdefault(function.__code__, []).append(name)
+    found: set[str] = set()
+
+    def looking(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code in names:
+            found.update(names[frame.f_code])
+
+    before = sys.getprofile(), threading.getprofile()
+    threading.setprofile(looking)
+    sys.setprofile(looking)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before[0])
+        threading.setprofile(before[1])  # type: ignore[arg-type]  (None is taken, too)
+
+
 def swapped(function: FunctionType) -> Callable[[], None]:
     """Make `function` raise wherever it is referred to; gives what undoes it."""
     before = function.__code__
-    function.__globals__["Fault"] = Fault  # the code runs with the globals of the function
     function.__code__ = _raising.__code__
 
     def undo() -> None:
         function.__code__ = before
-        del function.__globals__["Fault"]
 
     return undo
