@@ -205,6 +205,30 @@ def test_hostile_names_stay_text_in_cells_menus_charts_and_addresses(show: Show)
 # --- asking ---------------------------------------------------------------------------------------
 
 
+def test_a_board_left_while_it_was_asked_for_does_not_come_back(
+    chromium: Browser, served: Served
+) -> None:
+    with browser.opened(chromium, served.address("overview")) as watched:
+        page = watched.page
+        settled(page, "overview")
+        held: list[Any] = []
+        page.route("**/api/boards", lambda route: held.append(route))
+        with page.expect_request("**/api/boards"):
+            page.reload(wait_until="commit")
+        with page.expect_request("**/api/boards"):
+            page.goto(served.address("attribution"))
+        page.evaluate("() => null")  # requests are told of before they are handed over
+        first, second = held
+        second.continue_()
+        settled(page, "attribution")
+        with page.expect_response("**/api/boards"):
+            first.continue_()
+        page.keyboard.press("r")
+        settled(page, "attribution")
+        expect(page.locator('.boardtabs [aria-current="page"]')).to_have_text("Attribution")
+        assert watched.problems == []
+
+
 def test_only_panels_in_sight_ask_and_the_others_when_they_come_into_sight(
     chromium: Browser, served: Served
 ) -> None:

@@ -362,3 +362,24 @@ def test_a_summary_that_is_not_there_yet_says_nothing(show: Show, api: PageApi) 
     expect(page.locator(".row")).to_have_count(10)
     expect(page.locator(".tile").first).to_have_text("Spend–")
     expect(page.locator(".split").first).to_contain_text("reading…")
+
+
+def test_a_trace_left_while_it_was_asked_for_does_not_answer_for_the_next(
+    chromium: Browser, api: PageApi
+) -> None:
+    first, second = (each["trace_id"] for each in api.calls[3:5])
+    with browser.opened(chromium, f"{api.url}/#/setup") as watched:
+        page = watched.page
+        expect(page.locator(".setupmain")).to_be_visible()
+        held: list[Any] = []
+        page.route("**/api/traces/*", lambda route: held.append(route))
+        for trace in (first, second):
+            with page.expect_request(f"**/api/traces/{trace}"):
+                page.goto(f"{api.url}/#/trace/{trace}")
+        page.evaluate("() => null")  # requests are told of before they are handed over
+        with page.expect_event("requestfailed"):
+            held[0].abort()  # asked for when the page was opened
+        page.evaluate("() => null")
+        expect(page.locator(".nomatch")).to_have_count(0)
+        held[-1].continue_()
+        expect(page.locator(".wrow").first).to_be_visible()

@@ -23,7 +23,7 @@ export class BoardPage {
     this.app = app;
     this.cursor = new Cursor();
     this.marks = [];
-    Object.assign(this, { took: 0, began: null });
+    Object.assign(this, { took: 0, began: null, opening: null });
     this.tabs = el("nav", { class: "boardtabs", "aria-label": "Boards" });
     this.time = new TimePicker((range) => this.go(range));
     this.told = el("span", { class: "muted num told", role: "status" });
@@ -116,32 +116,36 @@ export class BoardPage {
 
   /** The app shows this page, or its address changed. */
   async show() {
-    const state = readBoard(location.hash);
-    if (!state) return;
+    if (!readBoard(location.hash)) return;
     closePopover({ focus: false });
     if (!(await this.listed())) return;
-    const before = this.state;
+    // The address may have moved on while the list was asked for.
+    const state = readBoard(location.hash);
+    if (!state) return;
+    const before = this.settings && this.state?.uid === state.uid ? this.state : null;
     this.state = state;
-    if (before?.uid !== state.uid && !(await this.open(state.uid))) return;
-    if (readBoard(location.hash)?.uid !== state.uid || !this.settings) return;
-    this.apply(before?.uid === state.uid ? before : null);
+    if (before || (await this.open(state.uid))) this.apply(before);
   }
 
   async listed() {
     if (this.list) return true;
-    const answer = await this.asked(() => get("/api/boards"));
-    this.list = answer?.boards ?? null;
+    const answer = await this.asked(
+      () => get("/api/boards"),
+      () => !this.list && readBoard(location.hash),
+    );
+    this.list ??= answer?.boards ?? null;
     return Boolean(this.list);
   }
 
-  async asked(ask) {
+  /** What `ask` answers, or null and the reason on the page, where it is `wanted` still. */
+  async asked(ask, wanted) {
     try {
       const answer = await ask();
       this.app.reached();
       return answer;
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
-      this.cannot(error.message);
+      if (wanted()) this.cannot(error.message);
       return null;
     }
   }
@@ -165,6 +169,7 @@ export class BoardPage {
 
   close() {
     this.grid?.leave();
+    this.variables?.leave();
     this.stop?.abort();
     this.cursor.clear();
     this.grid = this.settings = this.range = null;
@@ -173,10 +178,16 @@ export class BoardPage {
     put(this.filters);
   }
 
+  /** Draws the frame of a board; false where another one, or none, is wanted by the time it is here. */
   async open(uid) {
+    if (this.opening === uid) return false;
     this.close();
-    const settings = await this.asked(() => get(boardPath(uid)));
-    if (!settings || this.state.uid !== uid) return false;
+    this.opening = uid;
+    const wanted = () => this.opening === uid && readBoard(location.hash)?.uid === uid;
+    const settings = await this.asked(() => get(boardPath(uid)), wanted);
+    const late = !wanted();
+    if (this.opening === uid) this.opening = null;
+    if (!settings || late) return false;
     this.settings = settings;
     this.variables = new Variables(this, settings, {
       change: (values) => this.choose(values),

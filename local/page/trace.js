@@ -55,6 +55,7 @@ export class TracePage {
       this.draw();
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
+      if (this.shown !== id) return;
       if (!this.trace)
         put(
           this.left,

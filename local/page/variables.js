@@ -122,10 +122,16 @@ export class Variables {
       const chosen = this.values()[one.name];
       if (isAll(chosen)) continue;
       const offered = await this.options(one);
-      if (!offered || offered.length >= FULL_MENU) continue;
+      if (this.left || !offered || offered.length >= FULL_MENU) continue;
       const left = chosen.filter((value) => offered.some((each) => each.value === value));
       if (left.length < chosen.length) this.change({ [one.name]: left.length ? left : [ALL] });
     }
+  }
+
+  /** Another board takes the place of this one: nothing chosen here may reach its address. */
+  leave() {
+    this.left = true;
+    this.stop?.abort();
   }
 
   /** The choices now, or null when they cannot be had. */
