@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -43,6 +43,8 @@ TOP_LINES = 20
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NO_STORE = {"cache-control": "no-store"}
 ALLOWED_FILES = (".html", ".js", ".css", ".svg")
+PAGES = ("calls", "trace", "boards", "budgets", "setup")
+"""What the page calls its parts, behind the sharp of its address."""
 MODULES = ", ".join(
     f"</{file.name}>; rel=modulepreload"
     for file in sorted(PAGE.glob("*.js"))
@@ -151,6 +153,9 @@ class _Page(StaticFiles):
     """The page's files. Always asked again, so that an upgrade is never half in the cache."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        if path.partition("/")[0] in PAGES:  # its address without the sharp
+            query = scope["query_string"].decode("latin-1")
+            return RedirectResponse(f"/#/{path}" + (f"?{query}" if query else ""))
         if path not in (".", "") and not path.endswith(ALLOWED_FILES):
             raise HTTPException(404)
         response = await super().get_response(path, scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -9,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -320,6 +322,27 @@ def test_another_origin_is_refused_and_our_own_is_not(stack: LocalStack) -> None
     assert get(stack, "/api/calls", Origin="http://evil.example")[0] == 403
     assert get(stack, "/api/calls", Origin="null")[0] == 403
     assert get(stack, "/api/calls", Origin=stack.page_url)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("typed", "led"),
+    [
+        ("/boards", "/#/boards"),
+        ("/boards/tollspan-hops?from=now-7d&to=now", "/#/boards/tollspan-hops?from=now-7d&to=now"),
+        ("/calls?tenant=a%20b", "/#/calls?tenant=a%20b"),
+        ("/trace/%3Cb%3E", "/#/trace/%3Cb%3E"),
+        ("/setup//elsewhere.example", "/#/setup/elsewhere.example"),
+    ],
+)
+def test_an_address_typed_without_its_sharp_leads_to_the_page(
+    stack: LocalStack, typed: str, led: str
+) -> None:
+    address = urllib.parse.urlsplit(stack.page_url)
+    with contextlib.closing(HTTPConnection(address.hostname or "", address.port)) as asked:
+        asked.request("GET", typed)
+        answer = asked.getresponse()
+        assert (answer.status, answer.headers["location"]) == (307, led)
+        assert answer.headers["set-cookie"] is None
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -499,6 +499,21 @@ def test_any_panel_can_be_read_as_a_table_and_says_what_it_shows(show: Show) -> 
 # --- the page -------------------------------------------------------------------------------------
 
 
+def test_rows_that_need_prometheus_start_folded_and_say_why_when_opened(show: Show) -> None:
+    page = show("pipeline", size=TALL)
+    rows = page.locator(".rowhead button")
+
+    first, *others = (rows.nth(number) for number in range(rows.count()))
+    expect(first).to_have_attribute("aria-expanded", "true")
+    assert others
+    for each in others:
+        expect(each).to_contain_text("(needs Prometheus)")
+        expect(each).to_have_attribute("aria-expanded", "false")
+    others[0].click()
+    expect(panel(page, "Who is up?")).to_contain_text("There is no Prometheus here")
+    assert asked(page)["rows"], "the address remembers"
+
+
 def test_rows_fold_and_panels_fill_the_page_and_the_address_remembers(show: Show) -> None:
     page = show("overview")
 

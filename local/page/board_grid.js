@@ -34,6 +34,9 @@ export function bandsOf(panels) {
 /** Whether a band can shrink to what is in it: numbers, tables and panels with nothing to draw are low. */
 const shrinks = ({ top, panels }) => panels.every((one) => one.gridPos.y === top);
 
+/** Here is no Prometheus: rows of nothing but its panels start folded, and say their reason when opened. */
+const asksMetrics = (panel) => panel.settings.datasource?.type === "prometheus";
+
 export class BoardGrid {
   constructor(board, settings, root) {
     this.board = board;
@@ -64,6 +67,7 @@ export class BoardGrid {
       }),
     );
     if (!settings) return { settings, grid, panels: made, node: el("section", { class: "boardrow" }, grid) };
+    const startsFolded = Boolean(settings.collapsed) || (made.length > 0 && made.every(asksMetrics));
     const count = el("span", { class: "muted" }, "");
     const button = el(
       "button",
@@ -77,6 +81,7 @@ export class BoardGrid {
       settings,
       grid,
       panels: made,
+      startsFolded,
       button,
       count,
       head,
@@ -95,8 +100,8 @@ export class BoardGrid {
   show(state) {
     const alone = this.panels.get(state.view) ?? null;
     this.node.classList.toggle("alone", Boolean(alone));
-    for (const { settings, grid, panels, button, count, head, node } of this.rows) {
-      const folded = settings ? Boolean(settings.collapsed) !== state.rows.includes(settings.id) : false;
+    for (const { settings, grid, panels, startsFolded, button, count, head, node } of this.rows) {
+      const folded = settings ? startsFolded !== state.rows.includes(settings.id) : false;
       node.hidden = alone ? !panels.includes(alone) : false;
       if (button) {
         head.hidden = Boolean(alone);
