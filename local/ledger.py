@@ -8,16 +8,14 @@ and every fault is heard of; parameters are bound by name.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Lock
-from typing import IO, Any
+from typing import Any
 
 import chdb
 
@@ -25,7 +23,9 @@ from tollspan.config import settings
 
 from . import rollups
 from ._embedded import Unreadable, connect
+from ._folder import locked, sentence
 from ._infile import Infile
+from ._statements import Busy, LedgerError, answer, first_line, lines, rows
 from .keeping import forget_after, sums_can_be_made_again
 from .migrations import NewerLedger, migrate
 from .native import Data
@@ -35,7 +35,6 @@ from .refused import Unusable
 __all__ = ["Busy", "Ledger", "LedgerError", "Unusable"]
 
 READERS = 3
-LOCK_FILE = "tollspan.lock"
 LIMITS = {
     "readonly": 2,
     "max_execution_time": 10,
@@ -59,16 +58,10 @@ OF_A_FILE = {
 }
 """Instead of these, for rows that go to a file: what does not fit into a little memory waits on disk."""
 
+_ROW = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
 INSERTING = "max_partitions_per_insert_block = 0, optimize_on_insert = 0"
 """A batch may span many months; that its rows replace each other is seen when it is read or merged."""
-
-
-class LedgerError(RuntimeError):
-    """The engine could not do it; the message is the engine's own first line."""
-
-
-class Busy(RuntimeError):
-    """The query took longer than it may, or every reader is at work."""
 
 
 class Ledger:
@@ -81,7 +74,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         self._connections: list[Any] = []
         self._readers: Queue[Any] = Queue()
         self._infiles: defaultdict[str, Infile] = defaultdict(Infile)
@@ -103,7 +96,7 @@ class Ledger:
                 self._readers.put(reader)
         except (Unreadable, NewerLedger, chdb.ChdbError, RuntimeError) as error:
             self.close()
-            raise Unusable(_sentence(folder, error)) from error
+            raise Unusable(sentence(folder, error)) from error
         except BaseException:
             self.close()
             raise
@@ -135,7 +128,7 @@ class Ledger:
     def _insert(self, table: str, form: str, *body: Data) -> None:
         try:
             with self._writing, self._infiles[table].holding(*body) as path:
-                _lines(
+                lines(
                     self._writer,
                     f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {INSERTING} FORMAT {form}",
                     {},
@@ -154,7 +147,7 @@ class Ledger:
             LedgerError: the engine refused it.
         """
         with self._counting, self._writing:
-            _rows(
+            rows(
                 self._writer,
                 f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
                 parameters,
@@ -180,7 +173,7 @@ class Ledger:
                 try:
                     rollups.refresh(self._counter)
                 except (chdb.ChdbError, RuntimeError) as error:
-                    raise LedgerError(_first_line(error)) from error
+                    raise LedgerError(first_line(error)) from error
                 self._counted = told
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -193,7 +186,7 @@ class Ledger:
             LedgerError: the engine refused it.
         """
         with self._reader() as reader:
-            return _rows(reader, sql, parameters or {})
+            return rows(reader, sql, parameters or {})
 
     def table(self, sql: str) -> tuple[dict[str, str], list[list[Any]]]:
         """Type of each column by its name, and the rows of a reading statement; times are seconds.
@@ -204,13 +197,13 @@ class Ledger:
         """
         timed = f"{sql}\nSETTINGS date_time_output_format = 'unix_timestamp'"
         with self._reader() as reader:
-            names, types, *rows = _lines(reader, timed, {}, "JSONCompactEachRowWithNamesAndTypes")
-        return dict(zip(names, types, strict=True)), rows
+            names, types, *found = lines(reader, timed, {}, "JSONCompactEachRowWithNamesAndTypes")
+        return dict(zip(names, types, strict=True)), found
 
     def written(self, sql: str, form: str, parameters: Mapping[str, Any]) -> bytes:
         """See `Readable`."""
         with self._reader() as reader:
-            return _answer(reader, sql, parameters, form)
+            return answer(reader, sql, parameters, form)
 
     def file(self, sql: str, form: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
         """See `Readable`.
@@ -223,7 +216,7 @@ class Ledger:
                 for name, value in (LIMITS | OF_A_FILE).items():
                     connection.query(f"SET {name} = {value!r}")
                 into = f"INTO OUTFILE '{file.path}' FORMAT {form}"
-                _answer(connection, f"{sql}\n{into}", parameters, "Null")
+                answer(connection, f"{sql}\n{into}", parameters, "Null")
             return file.pieces()
         except BaseException:
             file.remove()
@@ -236,7 +229,7 @@ class Ledger:
             LedgerError: the engine refused it.
         """
         with self._writing:
-            return _rows(self._writer, sql, parameters)
+            return rows(self._writer, sql, parameters)
 
     @contextmanager
     def _reader(self) -> Iterator[Any]:
@@ -258,91 +251,3 @@ class Ledger:
             file.close()
         if not self._lock.closed:
             self._lock.close()
-
-
-def _rows(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return _lines(connection, sql, parameters, "JSONEachRow")
-
-
-def _lines(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) -> list[Any]:
-    answer = _answer(connection, sql, parameters, form)
-    return [json.loads(line) for line in answer.splitlines() if line]
-
-
-def _answer(connection: Any, sql: str, parameters: Mapping[str, Any], form: str) -> bytes:
-    bound = {name: _escaped(value) for name, value in parameters.items()}
-    try:
-        return bytes(connection.query(sql, form, params=bound).bytes())
-    except (chdb.ChdbError, RuntimeError) as error:
-        # Rows that it had written before it failed stand in front of the next answer (chdb-core 26.9).
-        with suppress(chdb.ChdbError, RuntimeError):
-            connection.query("SELECT 1", "TSV")
-        if "TIMEOUT_EXCEEDED" in str(error) or "TOO_MANY_ROWS" in str(error):
-            raise Busy("the query took too long; ask for a shorter time range") from error
-        raise LedgerError(_first_line(error)) from error
-
-
-_ROW = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-
-
-def _locked(folder: Path) -> IO[str]:
-    """Our own lock, so that the second process can be told who has the first. A new folder is for its
-    owner alone: calls name tenants and users."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = open(folder / LOCK_FILE, "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise Unusable(
-            f"The data directory {folder} cannot be used ({error.strerror}): "
-            "choose another with --data-dir or TOLLSPAN_DATA_DIR."
-        ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        holder = file.read(20).strip()
-        file.close()
-        raise Unusable(
-            _held(folder, f"process {holder}" if holder else "another process")
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
-
-
-def _held(folder: Path, holder: str) -> str:
-    return (
-        f"The data directory {folder} is held by {holder}: stop that one, "
-        "or choose another with --data-dir or TOLLSPAN_DATA_DIR."
-    )
-
-
-def _sentence(folder: Path, error: BaseException) -> str:
-    if isinstance(error, NewerLedger):
-        return (
-            f"The data directory {folder} was written by a newer tollspan (ledger version {error}): "
-            "upgrade tollspan, or choose another with --data-dir or TOLLSPAN_DATA_DIR."
-        )
-    if "Another server instance" in str(error):
-        return _held(folder, "another process")
-    return (
-        f"The data directory {folder} is damaged or not a ledger ({_first_line(error)}): nothing in "
-        "it was changed; move it aside, or choose another with --data-dir or TOLLSPAN_DATA_DIR."
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error)
-    text = text.split("DB::Exception: ", 1)[-1]
-    return text.split("\n", 1)[0].split("Stack trace", 1)[0].strip()[:300] or type(error).__name__
-
-
-def _escaped(value: Any) -> str:
-    """A parameter as the engine reads it: a string as in tab-separated text, a list as a literal."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ",".join(f"'{_escaped(each)}'" for each in value) + "]"
-    return str(value).translate(_ESCAPES).encode("utf-8", "replace").decode()
-
-
-_ESCAPES = {ord("\\"): "\\\\", ord("'"): "\\'", 9: "\\t", 10: "\\n", 13: "\\r", 0: "\\0"}
