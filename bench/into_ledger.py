@@ -16,6 +16,7 @@ from bench import traffic
 from bench.memory import rss_mb
 
 if TYPE_CHECKING:
+    from tollspan.collector.wire import Decoded
     from tollspan.local.ledger import Ledger
 
 __all__ = ["floor", "foreign", "ledger", "steady", "traces"]
@@ -55,13 +56,14 @@ def ledger(
         writer = Writer(opened, stage, lambda told: None, recall)
 
         def run(bodies: Iterable[bytes]) -> None:
-            waiting: deque[Future[None]] = deque()
+            waiting: deque[tuple[Future[None], Decoded]] = deque()
             for body in bodies:
                 if len(waiting) >= IN_FLIGHT:
-                    waiting.popleft().result()
-                waiting.append(writer.take(wire.traces(body, seals=True)))
+                    _taken(*waiting.popleft())
+                decoded = wire.traces(body, seals=True)
+                waiting.append((writer.take(decoded), decoded))
             for each in waiting:
-                each.result()
+                _taken(*each)
 
         run(made(WARM_SPANS, seed=7))
         requests = iter(made(spans))
@@ -81,6 +83,17 @@ def ledger(
         stored(opened, sent + WARM_SPANS, int((sent + WARM_SPANS) * calls))
         opened.close()
     return {"per_cpu_s": sent / took, "rss_mb": rss_mb()}
+
+
+def _taken(done: Future[None], decoded: Decoded) -> None:
+    """Wait until a request is committed.
+
+    Raises:
+        SystemExit: not all of it was taken.
+    """
+    done.result()
+    if decoded.rejected:
+        raise SystemExit(f"{decoded.rejected} spans were not taken: {decoded.why}")
 
 
 def _merged(ledger: Ledger) -> None:
@@ -107,10 +120,11 @@ def stored(ledger: Ledger, spans: int, calls: int) -> None:
     """
     (found,) = ledger.query(
         "SELECT count() AS calls, countIf(cost_usd > 0) AS paid,"
-        " (SELECT count() FROM spans) AS spans, (SELECT count() FROM tollspan_hops) AS hops"
+        " (SELECT count() FROM spans) AS spans, (SELECT count() FROM tollspan_hops) AS hops,"
+        " (SELECT uniqExact(trace_id, span_id) FROM spans) AS ids"
         " FROM tollspan_calls"
     )
-    wanted = {"calls": calls, "paid": calls, "spans": spans, "hops": calls}
+    wanted = {"calls": calls, "paid": calls, "spans": spans, "hops": calls, "ids": spans}
     if found != wanted:
         raise SystemExit(f"in the ledger stand {found}, not {wanted}")
 
