@@ -139,7 +139,7 @@ def judged(alike: Alike) -> Group | None:
         KINDS[alike.kind],
         columns,
         Coded(*encoded(alike.called(), len(alike.rows)), (), True),
-        alike.rows + packed.first,
+        alike.rows,
         None if parents is None else parents.reshape(-1, 8),
         alike.starts_ns,
         alike.ends_ns,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,9 @@ from tollspan.collector.sealed import Sealed
 
 from .strings import cleared
 
-__all__ = ["AT_ONCE", "Packed", "Places", "Values", "packed", "same_or_all", "whole"]
+__all__ = ["Packed", "Places", "Values", "same_or_all", "whole"]
 
 Places = NDArray[np.int64]
-
-AT_ONCE = 16_384
-"""Spans that are gone through together: their bytes fit into the processor's memory."""
 
 _PAD = 256
 """Bytes behind the last span, so that looking ahead never leaves the run."""
@@ -30,7 +27,7 @@ _BEGIN, _SIZE = 2, 26
 class Packed:
     """Spans in one run of bytes, that of their requests."""
 
-    def __init__(self, sealed: Sequence[Sealed], first: int = 0) -> None:
+    def __init__(self, sealed: Sequence[Sealed]) -> None:
         bodies: list[bytes] = []
         firsts, size = [], 0
         for each in sealed:
@@ -39,8 +36,6 @@ class Packed:
                 size += len(each.body)
             firsts.append(size - len(each.body))
         self.bytes = b"".join((*bodies, bytes(_PAD)))
-        self.first = first
-        """How many others stood before them."""
         self._all = np.frombuffer(self.bytes, np.uint8)
         shift = np.repeat(firsts, list(map(len, sealed)))
         self.starts: Places = np.concatenate([np.asarray(each.begins) for each in sealed]) + shift
@@ -109,17 +104,3 @@ def same_or_all(lanes: NDArray[np.uint64], sizes: Places, rows: Places) -> Value
     if all((lanes[:, lane] == lanes[0, lane]).all() for lane in range(lanes.shape[1])):
         return Values(lanes[:1], sizes[:1], rows)
     return Values(lanes, sizes, rows)
-
-
-def packed(sealed: Sequence[Sealed]) -> Iterator[Packed]:
-    """All of them, as many at once as are gone through together, or a request more."""
-    some: list[Sealed] = []
-    first = size = 0
-    for each in sealed:
-        some.append(each)
-        size += len(each)
-        if size >= AT_ONCE:
-            yield Packed(some, first)
-            first, some, size = first + size, [], 0
-    if size:
-        yield Packed(some, first)

@@ -28,7 +28,7 @@ from .ids import Ids
 from .judged import Group, judged
 from .lately import Joins
 from .native import Data
-from .packed import Packed, Places, packed
+from .packed import Packed, Places
 from .recall import Recall
 from .seen import Hashes
 from .straight_calls import of_calls
@@ -37,7 +37,8 @@ from .straight_rows import Part, Source, Straight, source_of
 __all__ = ["MOST_TOGETHER", "Gone", "gone_straight"]
 
 MOST_TOGETHER = 32_768
-"""Spans of one pass, as many as of one commit: what goes in as one block goes in for less."""
+"""Spans of one pass, as many as of one commit: its steps cost nearly the same for fewer, and what goes in as
+one block goes in for less."""
 
 
 @dataclass
@@ -90,12 +91,9 @@ class _Pass:
         sizes = list(map(len, sealed))
         self._of_sealed = np.repeat(np.arange(len(sealed)), sizes)
         self._firsts = np.cumsum([0, *sizes])
-        self._groups: list[Group] = []
-        ids = []
-        for part in packed(sealed):
-            ids.append(part.ids())
-            self._groups += _groups(part)
-        self._ids = Ids(np.concatenate(ids))
+        packed = Packed(sealed)
+        self._groups: list[Group] = list(filter(None, map(judged, sorted_out(packed))))
+        self._ids = Ids(packed.ids())
 
     def go(self) -> None:
         straight = self._straight()
@@ -186,10 +184,6 @@ class _Pass:
                 span = sealed.opened(int(places[0]))
                 own = call_id(span.trace_id, span.span_id, span.start_ns)
                 yield Call(own, span, span.attributes, OWNER, span.span_id, [], span.version)
-
-
-def _groups(packed: Packed) -> Iterator[Group]:
-    return filter(None, map(judged, sorted_out(packed)))
 
 
 def _twice(hashes: Hashes) -> NDArray[np.bool_]:

@@ -181,7 +181,7 @@ class Straight:
         return b"".join((lows_coded(keys, self._of_part), values))
 
     def _same(self, value: str) -> bytes:
-        return native.low([value] * len(self))
+        return native.low_coded(native.texts([value]), 1, np.zeros(len(self), np.uint8))
 
     def _of_sources(self, said: Callable[[Source], str]) -> bytes:
         return _low(list(map(said, self._sources)), self._of_source)

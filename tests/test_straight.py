@@ -18,7 +18,7 @@ from tollspan.collector.row_prices import derived
 from tollspan.collector.sealed import Sealed
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Stage
-from tollspan.local import alike, coded, lately, packed
+from tollspan.local import alike, coded, lately
 from tollspan.local.ledger import Ledger, LedgerError
 from tollspan.local.recall import Recall
 from tollspan.local.writer import Told, Writer
@@ -44,10 +44,9 @@ ASKED = (
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     with pytest.MonkeyPatch.context() as patch:
-        # So that a few spans are sorted as thousands are: in parts that are brought together, values that
-        # seem to differ in every span apart from others.
+        # So that a few spans are sorted as thousands are: values that seem to differ in every span apart
+        # from others.
         patch.setattr(alike, "FEWEST", 1)
-        patch.setattr(packed, "AT_ONCE", 5)
         patch.setattr(coded, "SAMPLE", 2)
         patch.setattr(coded, "DIFFERENT", 1)
         made = Ledger(tmp_path_factory.mktemp("ledger"))
