@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import uvicorn
-from starlette.types import ASGIApp
 
 from tollspan.collector.foreign import normalised, settled
 from tollspan.collector.http_servers import bound
@@ -32,6 +28,7 @@ from .clickhouse_http import clickhouse_http
 from .counting import Counting
 from .demo_data import DemoData, is_demo
 from .gate import Gate, is_loopback
+from .http_servers import HttpServers, Served
 from .ingest import ingest_into
 from .key_events import KeyWatch
 from .ledger import Ledger
@@ -49,8 +46,6 @@ __all__ = ["LocalStack", "PortTaken", "TokenNeeded"]
 PAGE_FILES = ("/", "/index.html")
 V1 = (ingest_api, budgets_api, health, points_api, reconcile_api, usage_api)
 """Modules of `/v1`, each with its `OPERATIONS`."""
-
-STOP_S = 3
 
 
 class LocalStack:
@@ -185,49 +180,17 @@ class LocalStack:
         limited = Throttle(pages, settings().api_per_minute)
         gate = Gate(limited, token=self._token, hosts={self.host}, open_paths=open_paths)
         door = Gate(receiver, token=self._token, hosts={self.host}, asks_host=False)
-        servers = [
-            _Server(self.arrivals.at_page(gate), self.arrivals.protocol("otlp_on_page")),
-            _Server(self.arrivals.at_receiver(door), self.arrivals.protocol("grpc_on_http")),
+        served: list[Served] = [
+            (self.arrivals.at_page(gate), self.arrivals.protocol("otlp_on_page"), page),
+            (self.arrivals.at_receiver(door), self.arrivals.protocol("grpc_on_http"), http),
         ]
-        sockets = [page, http]
         if sql is not None:
             reader = Gate(clickhouse_http(self.data_dir, token=self._token))
-            servers.append(_Server(reader, self.arrivals.protocol("grpc_on_http")))
-            sockets.append(sql)
-        ready = threading.Event()
-
-        async def serving() -> None:
-            tasks = [
-                asyncio.ensure_future(server.serve([at]))
-                for server, at in zip(servers, sockets, strict=True)
-            ]
-            while not all(server.started for server in servers):
-                await asyncio.sleep(0.005)
-            ready.set()
-            await asyncio.gather(*tasks)
-            await loop.shutdown_default_executor()
-
-        def run() -> None:
-            try:
-                loop.run_until_complete(serving())
-            finally:
-                ready.set()
-                loop.close()
-
-        thread = threading.Thread(target=run, name="tollspan-servers", daemon=True)
-        thread.start()
-
-        def stop() -> None:
-            for server in servers:
-                server.should_exit = True
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self.live.close)
-            thread.join()
-
-        self._stopping.append(stop)
-        ready.wait()
-        if not all(server.started for server in servers):
-            raise RuntimeError("the servers of the local stack did not start")
+            served.append((reader, self.arrivals.protocol("grpc_on_http"), sql))
+        servers = HttpServers(loop, served, self.live.close)
+        servers.start()
+        self._stopping.append(servers.stop)
+        servers.wait()
 
     def stop(self) -> None:
         """Take nothing new, commit what was taken, let go of ports and folder. Idempotent."""
@@ -305,22 +268,3 @@ class LocalStack:
         self._llm_spans += sum(not is_demo(trace_id) for _, trace_id in told.ids)
         self.live.tell(call_id for call_id, _ in told.ids)
         self._keys.told(told.calls)
-
-
-class _Server(uvicorn.Server):
-    """Signals belong to whoever runs the stack."""
-
-    def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=protocol,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                ws="none",
-                timeout_graceful_shutdown=STOP_S,
-                limit_concurrency=256,
-            )
-        )

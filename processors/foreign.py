@@ -1,4 +1,4 @@
-"""Spans of other instrumentations: their names for what the conventions name. (foreign names)
+"""Spans of other instrumentations: what they say, in the terms of the conventions. (foreign names)
 
 OpenTelemetry, old and new: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 OpenInference: https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
@@ -7,173 +7,24 @@ Vercel AI SDK: https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 LangSmith: https://docs.langchain.com/langsmith/trace-with-opentelemetry
 Langfuse: https://langfuse.com/integrations/native/opentelemetry
 xAI: https://github.com/xai-org/xai-sdk-python/blob/main/src/xai_sdk/chat.py
-Spans of gateways are in `dialect_gateways`.
+Their names are in `dialect_names`, spans of gateways in `dialect_gateways`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
 
 from . import dialect_gateways
-from .models import book_provider, provider_name
+from .dialect_names import SOURCES, count
 from .usage import counts
 
 __all__ = ["COSTS", "operation", "scope_is_genai", "standard", "states_usage"]
 
 Attributes = Mapping[str, Any]
-
-_MOST = 2**63 - 1
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _provider(value: Any) -> str | None:
-    """The AI SDK appends its API: `openai.chat`."""
-    if not isinstance(value, str) or not value:
-        return None
-    name = value.lower()
-    maker = name.partition(".")[0]
-    if book_provider(name) is None and book_provider(maker) is not None:
-        name = maker
-    return provider_name(name)
-
-
-def _count(value: Any) -> int | None:
-    """Some write numbers as text. What is no count is not known."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _MOST else None
-
-
-def _reasons(value: Any) -> list[str] | None:
-    """Some write only one. The AI SDK's have dashes: `content-filter`."""
-    if isinstance(value, str) and value.startswith("["):
-        try:
-            value = json.loads(value)  # LiteLLM writes the list as text
-        except ValueError:
-            return None
-    several = [value] if isinstance(value, str) else value
-    if not isinstance(several, (list, tuple)):
-        return None
-    return [each.replace("-", "_") for each in several if isinstance(each, str) and each] or None
-
-
-_ALIASES: Mapping[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
-    semconv.PROVIDER: (
-        _provider,
-        (
-            "gen_ai.system",
-            "llm.provider",
-            "llm.system",
-            "llm.vendor",
-            "ai.model.provider",
-            "gen_ai.model.provider",
-            "langsmith.metadata.ls_provider",
-        ),
-    ),
-    semconv.REQUEST_MODEL: (
-        _text,
-        (
-            "llm.request.model",
-            "llm.model_name",
-            "embedding.model_name",
-            "ai.model.id",
-            "langfuse.observation.model.name",
-            "langsmith.metadata.ls_model_name",
-        ),
-    ),
-    semconv.RESPONSE_MODEL: (_text, ("llm.response.model", "ai.response.model")),
-    semconv.RESPONSE_ID: (_text, ("ai.response.id",)),
-    semconv.FINISH_REASONS: (
-        _reasons,
-        ("gen_ai.response.finish_reason", "ai.response.finishReason"),
-    ),
-    semconv.INPUT_TOKENS: (
-        _count,
-        (
-            "gen_ai.usage.prompt_tokens",
-            "llm.token_count.prompt",
-            "llm.usage.prompt_tokens",
-            "ai.usage.inputTokens",
-            "ai.usage.promptTokens",
-        ),
-    ),
-    semconv.OUTPUT_TOKENS: (
-        _count,
-        (
-            "gen_ai.usage.completion_tokens",
-            "llm.token_count.completion",
-            "llm.usage.completion_tokens",
-            "ai.usage.outputTokens",
-            "ai.usage.completionTokens",
-        ),
-    ),
-    semconv.CACHE_READ_TOKENS: (
-        _count,
-        (
-            "gen_ai.usage.cache_read_input_tokens",
-            "gen_ai.usage.input_tokens.cached",
-            "gen_ai.usage.cached_prompt_text_tokens",
-            "gen_ai.usage.input_token_details.cache_read",
-            "gen_ai.usage.details.cache_read_tokens",
-            "llm.token_count.prompt_details.cache_read",
-            "ai.usage.cachedInputTokens",
-        ),
-    ),
-    semconv.CACHE_WRITE_TOKENS: (
-        _count,
-        (
-            "gen_ai.usage.cache_creation.input_tokens",
-            "gen_ai.usage.cache_creation_input_tokens",
-            "gen_ai.usage.input_tokens.cache_creation",
-            "gen_ai.usage.details.cache_write_tokens",
-            "llm.token_count.prompt_details.cache_write",
-        ),
-    ),
-    semconv.CACHE_WRITE_5M_TOKENS: (
-        _count,
-        ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
-    ),
-    semconv.CACHE_WRITE_1H_TOKENS: (
-        _count,
-        ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
-    ),
-    semconv.REASONING_TOKENS: (
-        _count,
-        (
-            "gen_ai.usage.reasoning_tokens",
-            "gen_ai.usage.output_tokens.reasoning",
-            "gen_ai.usage.details.reasoning_tokens",
-            "llm.usage.reasoning_tokens",
-            "llm.token_count.completion_details.reasoning",
-            "ai.usage.reasoningTokens",
-        ),
-    ),
-    semconv.AUDIO_INPUT_TOKENS: (_count, ("llm.token_count.prompt_details.audio",)),
-    semconv.AUDIO_OUTPUT_TOKENS: (_count, ("llm.token_count.completion_details.audio",)),
-    semconv.SERVICE_TIER: (
-        _text,
-        (
-            "gen_ai.openai.response.service_tier",
-            "openai.response.service_tier",
-            "anthropic.response.service_tier",
-        ),
-    ),
-    semconv.USER: (_text, ("enduser.id",)),
-}
-"""How the value of a standard name is read, and its other names, the better source first."""
-
-_SOURCES = tuple((name, read, (name, *others)) for name, (read, others) in _ALIASES.items())
 
 COSTS = (
     "gen_ai.usage.cost",
@@ -300,7 +151,7 @@ def standard(attributes: Attributes) -> dict[str, Any]:
         _langfuse(attributes, found)
     dialect_gateways.read(attributes, found)
     attributes = dict(found)
-    for name, read, sources in _SOURCES:
+    for name, read, sources in SOURCES:
         for source in sources:
             if source in attributes and (value := read(attributes[source])) is not None:
                 found[name] = value
@@ -332,12 +183,12 @@ def _langfuse(attributes: Attributes, found: dict[str, Any]) -> None:
     said = _json(attributes[_LANGFUSE_USAGE])
     cached = 0
     for name, keys in _LANGFUSE_COUNTS:
-        value = next((n for key in keys if (n := _count(said.get(key))) is not None), None)
+        value = next((n for key in keys if (n := count(said.get(key))) is not None), None)
         if value is not None:
             found.setdefault(name, value)
             if name == semconv.CACHE_READ_TOKENS and "total" in said:
                 cached = value
-    whole, out = _count(said.get("total")), found.get(semconv.OUTPUT_TOKENS, 0)
+    whole, out = count(said.get("total")), found.get(semconv.OUTPUT_TOKENS, 0)
     read = found.get(semconv.INPUT_TOKENS)
     if cached and whole is not None and read is not None and read + cached + out == whole:
         found[semconv.INPUT_TOKENS] = read + cached

@@ -16,6 +16,7 @@ from tollspan import semconv
 
 from .blame import blame, well
 from .gateways import Receipt
+from .hop_spans import End, hop_spans
 from .models import label, provider_name, split
 from .prices import same_model
 from .reach import Reached, reached_by
@@ -159,7 +160,7 @@ def _through(
     _add_money(found, passed)
     _add_times(found, passed, attempts)
     final = served or (answered if well(call) else None)
-    end: _End | None = None
+    end: End | None = None
     if final:
         maker, bare, part = _named(final, maker)
         end = ("model", part, bare)
@@ -171,14 +172,10 @@ def _through(
         end = ("guardrail", "guardrail", None)
     elif hit:
         end = ("cache", "cache", None)
-    found.hops = tuple(_hops(found, reached, end, maker))
+    found.hops = tuple(hop_spans(reached, end, maker, found.overhead_ms))
     own[semconv.ROUTE] = " > ".join(hop[semconv.HOP_NAME] for hop in found.hops)
     own[semconv.HOP_COUNT] = len(found.hops)
     return found
-
-
-_End = tuple[str, str, "str | None"]
-"""Role and name of the last hop, and its model."""
 
 
 @lru_cache(maxsize=4096)
@@ -271,46 +268,3 @@ def _swap(own: dict[str, Any], requested: Any, provider: str, served: str) -> No
     same = bare == served or same_model(maker or provider, bare, served)
     if same is not None:
         own[semconv.MODEL_SWAPPED] = not same
-
-
-def _hops(
-    found: Path, reached: Reached, end: tuple[str, str, str | None] | None, maker: str | None
-) -> list[dict[str, Any]]:
-    hops: list[dict[str, Any]] = []
-
-    def add(role: str, name: str, evidence: str, more: Mapping[str, Any]) -> None:
-        hop = {
-            semconv.HOP_INDEX: len(hops),
-            semconv.HOP_ROLE: role,
-            semconv.HOP_NAME: name,
-            semconv.HOP_EVIDENCE: evidence,
-        }
-        for key, value in more.items():
-            if value is not None:
-                hop[key] = value
-        hops.append(hop)
-
-    for receipt in reached.passed or (Receipt(reached.gateway or "unknown"),):
-        evidence = "inferred" if receipt.inferred else "reported"
-        alone = found.overhead_ms if len(reached.passed) == 1 else receipt.overhead_ms
-        add(
-            receipt.role,
-            receipt.name,
-            evidence,
-            {
-                semconv.GATEWAY_NAME: receipt.name,
-                semconv.GATEWAY_VERSION: receipt.version,
-                semconv.GATEWAY_REQUEST_ID: receipt.request_id,
-                semconv.MODEL_ROUTED: receipt.routed,
-                semconv.MODEL_DEPLOYMENT: receipt.deployment,
-                semconv.HOP_OVERHEAD: alone,
-                semconv.HOP_ORDER: None if receipt.order_known else "unknown",
-            },
-        )
-        if receipt.router:
-            add("router", receipt.router, evidence, {semconv.GATEWAY_NAME: receipt.name})
-    if end is not None:
-        role, name, model = end
-        about = {semconv.RESPONSE_MODEL: model, semconv.PROVIDER: maker if model else None}
-        add(role, name, "reported", about)
-    return hops

@@ -37,7 +37,7 @@ from tollspan.collector.receiver import Malformed
 from tollspan.collector.span import KINDS, STATUSES, Span, fault
 from tollspan.collector.trimmed import Bundle, OpenSpan
 from tollspan.collector.unjoined import APPENDED, UNJOINED, before
-from tollspan.processors import cost, dialect_gateways, settle
+from tollspan.processors import cost, dialect_gateways, dialect_names, settle
 from tollspan.processors import foreign as read_as
 from tollspan.processors.prices import Prices, Quote
 
@@ -367,7 +367,7 @@ def test_every_name_that_settling_reads_is_one_that_decides() -> None:
         if isinstance(getattr(semconv, name, None), str)
     }
     assert len(named) > 80
-    named |= {name for _, _, sources in read_as._SOURCES for name in sources}
+    named |= {name for _, _, sources in dialect_names.SOURCES for name in sources}
     named |= {name for name, _ in read_as._KINDS} | set(read_as.COSTS)
     named |= {mark for each in dialect_gateways.GATEWAYS for mark in each.marks}
     named |= set(re.findall(r'said(?:\.get\(|\[)"([^"]+)"', source))
