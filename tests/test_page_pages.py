@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import browser
 import needs
@@ -378,8 +379,29 @@ def test_a_trace_left_while_it_was_asked_for_does_not_answer_for_the_next(
                 page.goto(f"{api.url}/#/trace/{trace}")
         page.evaluate("() => null")  # requests are told of before they are handed over
         with page.expect_event("requestfailed"):
-            held[0].abort()  # asked for when the page was opened
+            held[0].abort()
         page.evaluate("() => null")
         expect(page.locator(".nomatch")).to_have_count(0)
         held[-1].continue_()
         expect(page.locator(".wrow").first).to_be_visible()
+
+
+def test_a_page_that_is_opened_from_another_asks_once_and_once_more_when_it_is_opened_again(
+    show: Show, api: PageApi
+) -> None:
+    page = show(api, "#/setup").page
+    expect(page.locator(".feed")).to_have_text("live")  # a feed that opens asks as well
+    asked: Counter[str] = Counter()
+    page.on("request", lambda request: asked.update([urlsplit(request.url).path]))
+    trace = api.calls[3]["trace_id"]
+    for time in (1, 2):
+        for address, there, path in [
+            (f"#/trace/{trace}", ".wrow", f"/api/traces/{trace}"),
+            ("#/calls", ".row", "/api/calls"),
+            ("#/boards", ".boardcard", "/api/boards"),
+        ]:
+            page.evaluate("address => { location.hash = address; }", address)
+            expect(page.locator(there).first).to_be_visible()
+            # One request too many would stand in front of this one.
+            page.evaluate("() => fetch('/api/status').then(answer => answer.text())")
+            assert asked[path] == time, address

@@ -177,9 +177,8 @@ class App {
     this.split.setAttribute("aria-pressed", String(state.breakdown));
     document.title = `${TITLES[state.page]} · tollspan`;
     this.drawFeed(this.feedState ?? "connecting");
-    this.page.show(state);
-    // While another page was open nothing was read for this one.
-    if (back) this.page.changed();
+    // While another page was open nothing was read for this one: it asks anew, once.
+    this.page.show(state, back);
   }
 
   togglePause() {

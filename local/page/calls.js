@@ -56,14 +56,15 @@ export class CallsPage {
     drawSummary(this.strip, this.splits, null);
   }
 
-  /** Called for every address that shows this page. */
-  show(state) {
+  /** Called for every address that shows this page; `back` where another one was shown before. */
+  show(state, back) {
     this.filters.draw(state);
     this.splits.hidden = !state.breakdown;
-    this.feed.follow(state);
+    const anew = this.feed.follow(state);
     this.select(state.call);
     if (this.wasPaused && !state.paused) this.catchUp();
     this.wasPaused = state.paused;
+    if (back && !anew) this.changed();
   }
 
   /** Whether new rows may go in: nobody is reading, nothing is selected, nothing is paused. */

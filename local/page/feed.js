@@ -19,11 +19,11 @@ export class Feed {
   }
 
   /** Starts anew when the filters of `state` are others; true when it did. */
-  async follow(state) {
+  follow(state) {
     const key = keyOf(state);
     if (key === this.key) return false;
     this.key = key;
-    await this.load();
+    this.load();
     return true;
   }
 

@@ -11,7 +11,7 @@ export class Later {
     this.node = el("div", { hidden: true });
   }
 
-  async show() {
+  async show(state, back) {
     try {
       this.making ??= this.make();
       const page = await this.making;
@@ -27,6 +27,7 @@ export class Later {
       return;
     }
     if (!this.node.hidden) await this.page.show(read());
+    if (back && !this.node.hidden) this.page.changed();
   }
 
   changed() {

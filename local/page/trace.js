@@ -27,7 +27,7 @@ export class TracePage {
     );
   }
 
-  async show(state) {
+  async show(state, back) {
     if (this.shown !== state.trace) {
       this.shown = state.trace;
       this.trace = null;
@@ -36,7 +36,10 @@ export class TracePage {
       put(this.head);
       put(this.right);
       await this.load(state.trace);
-    } else if (this.trace) this.choose(state.span);
+    } else {
+      if (this.trace) this.choose(state.span);
+      if (back) await this.changed();
+    }
   }
 
   /** Calls came in: late spans may belong here. */
