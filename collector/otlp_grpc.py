@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hmac
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
+from itertools import count
+from threading import Lock
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -30,8 +32,15 @@ MOST_STREAMS = 1000
 """Requests of one connection at once; a sender keeps those beyond to itself until others are answered."""
 COMMIT_TIMEOUT_S = 30.0
 
+LOOK_S = 1.0
+"""How often a request is looked at whose message is not here yet."""
+ALONE_S, AMONG_OTHERS_S = 120.0, 15.0
+"""How long a message may take from when a thread reads it: as long as a body over HTTP, and less while
+others wait for a thread."""
+
 
 Take = Callable[[bytes], Future[bytes]]
+Answer = Callable[[Iterator[bytes], Any], bytes]
 
 
 class PortInUse(RuntimeError):
@@ -49,14 +58,17 @@ class GrpcReceiver:
         self, intake: Intake, *, host: str, port: int, token: str = "", threads: int = THREADS
     ) -> None:
         self._token = token
+        reading = _Reading(threads)
         taking = {TRACES: intake.traces, METRICS: intake.metrics, LOGS: intake.logs}
         self._server = grpc.server(
-            # A message is taken off the wire by the thread that answers it: their number bounds
+            # A message is taken off the wire once a thread is there to answer it: their number bounds
             # what is in memory, and the others wait at their senders.
             ThreadPoolExecutor(threads, thread_name_prefix="tollspan-grpc"),
             handlers=[
                 _Handlers(
-                    {name: self._answering(take) for name, take in taking.items()}, self.allows
+                    {name: self._answering(take, reading) for name, take in taking.items()},
+                    self.allows,
+                    reading,
                 )
             ],
             options=[
@@ -86,8 +98,9 @@ class GrpcReceiver:
         """Take no new request, and let those that run come to their end."""
         self._server.stop(grace_s).wait()
 
-    def _answering(self, take: Take) -> Callable[[bytes, Any], bytes]:
-        def answer(body: bytes, context: Any) -> bytes:
+    def _answering(self, take: Take, reading: _Reading) -> Answer:
+        def answer(messages: Iterator[bytes], context: Any) -> bytes:
+            body = reading.message(messages, context)
             try:
                 return take(body).result(COMMIT_TIMEOUT_S)
             except Refusal as refusal:
@@ -118,23 +131,66 @@ def _check_free(host: str, port: int) -> None:
             raise PortInUse(f"{host}:{port} is taken") from error
 
 
+class _Reading:
+    """Waits for the one message of a request, and lets go of who never sends it.
+
+    grpcio waits for as long as the sender likes, and no option of a server makes that less. So a second
+    thread waits there, and ends with the request; the one that answers looks at the clock.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="tollspan-grpc-read")
+        self._waiting = 0
+        self._lock = Lock()
+
+    def wanted(self, by: int = 1) -> None:
+        """One request more waits for a thread, or one less."""
+        with self._lock:
+            self._waiting += by
+
+    def message(self, messages: Iterator[bytes], context: Any) -> bytes:
+        """The message; where there is none, or none in time, the request is ended."""
+        self.wanted(-1)
+        body = self._in_time(self._readers.submit(next, messages, None), context)
+        if body is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the request has no message")
+            raise AssertionError("abort raises")
+        return body
+
+    def _in_time(self, coming: Future[bytes | None], context: Any) -> bytes | None:
+        for looks in count(1):
+            try:
+                return coming.result(LOOK_S)
+            except TookTooLong:
+                longest_s = AMONG_OTHERS_S if self._waiting else ALONE_S
+                if looks * LOOK_S >= longest_s:
+                    why = f"the message did not come within {longest_s:g} s; send it again"
+                    context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, why)
+        raise AssertionError("abort raises")
+
+
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Who does not show the token is told so before the message is read: reading takes a thread, and as
-    long as the sender likes."""
+    """Who does not show the token is told so before the message is read: reading takes a thread, and a
+    sender may be slow."""
 
     def __init__(
-        self, methods: dict[str, Callable[[bytes, Any], bytes]], allows: Callable[[Any], bool]
+        self, methods: dict[str, Answer], allows: Callable[[Any], bool], reading: _Reading
     ) -> None:
+        # To a sender one message of a stream is the same as one message. A handler of streams begins
+        # before the message is here.
         self._methods = {
-            name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
+            name: grpc.stream_unary_rpc_method_handler(method) for name, method in methods.items()
         }
         self._allows = allows
+        self._reading = reading
         self._stranger = grpc.stream_unary_rpc_method_handler(_turned_away)
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         if not self._allows(details.invocation_metadata):
             return self._stranger
-        return self._methods.get(details.method)
+        if (method := self._methods.get(details.method)) is not None:
+            self._reading.wanted()
+        return method
 
 
 def _turned_away(messages: object, context: Any) -> bytes:

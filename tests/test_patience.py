@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tollspan.collector import patient
+from tollspan.collector import otlp_grpc, patient
 from tollspan.collector.http_servers import HttpServers, bound
 from tollspan.collector.otlp_grpc import TRACES, GrpcReceiver
 from tollspan.collector.receiver import Malformed
@@ -87,26 +88,95 @@ class _Refusing:
     metrics = logs = traces
 
 
-def test_grpc_without_the_token_holds_no_thread() -> None:
-    """More requests without a message than there are threads: each is answered at once, and so is a
-    sender with the token."""
-    receiver = GrpcReceiver(_Refusing(), host="127.0.0.1", port=0, token="plain", threads=2)  # type: ignore[arg-type]
+TOKEN = (("authorization", "Bearer plain"),)
+THREADS = 2
+
+Nothing = Callable[[], Iterator[bytes]]
+
+
+@pytest.fixture
+def grpc_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a receiver with few threads, which looks at the clock often."""
+    monkeypatch.setattr(otlp_grpc, "LOOK_S", 0.05)
+    receiver = GrpcReceiver(_Refusing(), host="127.0.0.1", port=0, token="plain", threads=THREADS)  # type: ignore[arg-type]
     receiver.start()
+    yield receiver.port
+    receiver.stop(0)
+
+
+@pytest.fixture
+def nothing() -> Iterator[Nothing]:
+    """Messages that never come, nor their end."""
     quiet = threading.Event()
 
-    def nothing() -> Iterator[bytes]:
+    def never() -> Iterator[bytes]:
         quiet.wait(60)
         yield from ()
 
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
-            strangers = [channel.stream_unary(TRACES).future(nothing(), timeout=60) for _ in "1234"]
-            for each in strangers:
-                assert each.exception(60).code() is grpc.StatusCode.UNAUTHENTICATED
-            with pytest.raises(grpc.RpcError) as refused:
-                token = (("authorization", "Bearer plain"),)
-                channel.unary_unary(TRACES)(b"x", metadata=token, timeout=60)
-        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    finally:
-        quiet.set()
-        receiver.stop()
+    yield never
+    quiet.set()
+
+
+def opened(channel: grpc.Channel, messages: Iterator[bytes], **options: object) -> grpc.Future:
+    """A request whose messages come when they like; to the receiver it is one like any other."""
+    return channel.stream_unary(TRACES).future(messages, timeout=60, **options)
+
+
+def test_grpc_without_the_token_holds_no_thread(grpc_port: int, nothing: Nothing) -> None:
+    """More requests without a message than there are threads: each is answered at once, and so is a
+    sender with the token."""
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        for each in [opened(channel, nothing()) for _ in range(2 * THREADS)]:
+            assert each.exception(60).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert told(channel) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def told(channel: grpc.Channel) -> grpc.StatusCode:
+    """What a sender is told that has the token and sends its message at once."""
+    with pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(TRACES)(b"x", metadata=TOKEN, timeout=20)
+    code: grpc.StatusCode = refused.value.code()
+    return code
+
+
+def test_grpc_with_the_token_holds_a_thread_until_another_wants_it(
+    grpc_port: int, nothing: Nothing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp_grpc, "AMONG_OTHERS_S", 0.2)
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        grpc.channel_ready_future(channel).result(60)  # before, requests may overtake one another
+        held = [opened(channel, nothing(), metadata=TOKEN) for _ in range(2 * THREADS)]
+        assert told(channel) is grpc.StatusCode.INVALID_ARGUMENT
+        monkeypatch.setattr(otlp_grpc, "ALONE_S", 0.2)  # for what is left: nobody waits now
+        for each in held:
+            assert each.exception(60).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert each.details() == "the message did not come within 0.2 s; send it again"
+
+
+def test_grpc_lets_go_of_who_sends_nothing_though_nobody_else_comes(
+    grpc_port: int, nothing: Nothing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp_grpc, "ALONE_S", 0.2)
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        only = opened(channel, nothing(), metadata=TOKEN)
+        assert only.exception(60).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert only.details() == "the message did not come within 0.2 s; send it again"
+
+
+def test_grpc_takes_a_message_that_comes_late_and_says_where_there_is_none(
+    grpc_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp_grpc, "AMONG_OTHERS_S", 0.1)
+
+    def late() -> Iterator[bytes]:
+        time.sleep(0.5)
+        yield b"x"
+
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        for messages, code, details in [
+            (late(), grpc.StatusCode.INVALID_ARGUMENT, "nothing is taken here"),
+            (iter(()), grpc.StatusCode.UNIMPLEMENTED, "the request has no message"),
+        ]:
+            request = opened(channel, messages, metadata=TOKEN)
+            assert request.exception(60).code() is code
+            assert request.details() == details
