@@ -10,8 +10,10 @@ from typing import Any
 from tollspan import semconv
 
 from .evidence import Proof, is_sent_on, proof, requests_of
+from .known import Known, Part
 from .links import PASSING, Links, Place
-from .ownership import Known, Part, ancestors, owners, tells_again
+from .ownership import ancestors, owners
+from .same_answer import tells_again
 from .seen_through import fits, is_of_gateway, lenders, states_usage
 from .span import Span
 

@@ -11,7 +11,7 @@ from tollspan import semconv
 from tollspan.processors.ownership import restated_usage
 
 from .evidence import Proof
-from .ownership import OWNER, RESTATED, Known, Part
+from .known import OWNER, RESTATED, Known, Part
 from .span import Span
 from .values import text
 

@@ -18,10 +18,10 @@ from tollspan import semconv
 
 from .assembled import Changed, assembled
 from .foreign import normalised
+from .known import part_of
 from .markers import MARKERS, marked, of_a_call, present, speaks
 from .opened import opened, resource_of, scope_of, view
 from .ordered import bundled
-from .ownership import part_of
 from .receiver import Malformed
 from .settling import Settling, Verdict
 from .span import Reading, Span, fault

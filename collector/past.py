@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from .across import Trace
-from .ownership import Known
+from .known import Known
 from .span import Event, Span
 from .stage import Remembered
 

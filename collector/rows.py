@@ -14,7 +14,7 @@ from tollspan import semconv
 from tollspan.columns import TEXTS
 
 from .call import Call, Hop
-from .ownership import OWNER
+from .known import OWNER
 from .row_prices import cache_saved
 from .span import Event, Span
 from .values import count, flag, mapped, money, number, plain, text, texts, timestamp

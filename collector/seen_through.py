@@ -12,7 +12,8 @@ from typing import Any
 
 from tollspan import semconv
 
-from .ownership import Known, Part, ancestors
+from .known import Known, Part
+from .ownership import ancestors
 
 __all__ = ["fits", "is_of_gateway", "lenders", "states_usage", "through"]
 

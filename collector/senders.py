@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from tollspan import semconv
 
 from .across import Trace
-from .ownership import RESTATED, Known, Part
+from .known import RESTATED, Known, Part
 from .seen_through import through
 from .span import Span
 from .values import MOST_MONEY, count, text

@@ -16,10 +16,10 @@ from tollspan.processors.foreign import operation
 from .bill import appendix
 from .clean import cleaned, without
 from .foreign import normalised, settled
+from .known import Part, part_of
 from .memory import Judged, Memory
 from .moulds import LOOKED_AT
 from .opened import Scope, opened, view
-from .ownership import Part, part_of
 from .pairs import attributes
 from .shapes import MOST_BYTES, Shape
 from .span import Reading, Span, fault

@@ -37,6 +37,8 @@ _READ = (
     "langsmith.",
     "litellm.",
     "llm.",
+    "logfire.level_num",
+    "logfire.span_type",
     "metadata.user_api_key_request_route",
     "model.",
     "openai.",

@@ -20,8 +20,9 @@ from tollspan.processors.settle import Settled
 from .across import ROUNDS, Across, Trace
 from .call import Call, Hop, call_id, content, made
 from .evidence import Proof
+from .known import RESTATED, Known, Part, part_of
 from .links import Links, borne, heard
-from .ownership import RESTATED, Known, Part, part_of, says_restated, states_restated
+from .ownership import says_restated, states_restated
 from .seen_through import through
 from .span import Span
 

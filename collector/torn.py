@@ -6,7 +6,7 @@ from tollspan import semconv
 
 from .across import Trace
 from .call import Call
-from .ownership import Part
+from .known import Part
 
 __all__ = ["has_lost_its_call", "is_torn"]
 

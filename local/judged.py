@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tollspan import semconv
 from tollspan.collector import rows
 from tollspan.collector.crc import crc32
+from tollspan.collector.known import OWNER, Part, part_of
 from tollspan.collector.links import borne, heard
-from tollspan.collector.ownership import OWNER, Part, part_of
 from tollspan.collector.pairs import pair
 from tollspan.collector.span import KINDS, Span
 from tollspan.columns import TEXTS

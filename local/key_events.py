@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tollspan import semconv
-from tollspan.collector.ownership import OWNER
+from tollspan.collector.known import OWNER
 from tollspan.collector.stage import Call
 from tollspan.guard import quietly
 

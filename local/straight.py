@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from tollspan import semconv
 from tollspan.collector.call import Call, call_id
+from tollspan.collector.known import OWNER
 from tollspan.collector.opened import Scope
-from tollspan.collector.ownership import OWNER
 from tollspan.collector.sealed import Sealed
 
 from .alike import sorted_out

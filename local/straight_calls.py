@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tollspan import semconv
 from tollspan.collector import rows
-from tollspan.collector.ownership import OWNER
+from tollspan.collector.known import OWNER
 from tollspan.collector.span import STATUSES
 from tollspan.collector.values import texts
 from tollspan.columns import TEXTS

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tollspan import semconv
-from tollspan.collector.ownership import OWNER
+from tollspan.collector.known import OWNER
 from tollspan.collector.rows import COUNTS, FLAGS, MONEY, OF_HOP
 from tollspan.collector.span import Span, fault
 from tollspan.columns import TEXTS

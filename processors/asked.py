@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .models import book_provider, split, undated, unplaced
+from .models import book_provider, makers_own, split, undated, unplaced
 
 __all__ = ["Asked", "Candidate", "candidates", "same_but_for_place"]
+
+
+_UNKNOWN = "unknown"
+"""The provider on the path of a call that names none: see `hops`."""
 
 
 class Asked(NamedTuple):
@@ -40,6 +44,8 @@ def candidates(asked: Asked) -> list[Candidate]:
         provider, bare = split(model)
         if provider is not None:
             found.append((provider, bare, doubt))
+        elif asked.provider == _UNKNOWN and (maker := makers_own(model)) is not None:
+            found.append((maker, model, "unknown_provider"))
 
     if asked.served is not None:
         provider, bare = split(asked.served)

@@ -34,6 +34,7 @@ __all__ = [
     "open_calls_like",
     "opened",
     "opened_here",
+    "say_the_same",
 ]
 
 _MOST = 256
@@ -118,7 +119,7 @@ class Answers:
                 continue
             encloses = start <= answer.start_ns and answer.end_ns <= end
             within = answer.start_ns <= start and end <= answer.end_ns
-            if found is None and (encloses or within) and _say_the_same(said, answer.attributes):
+            if found is None and (encloses or within) and say_the_same(said, answer.attributes):
                 found = answer
         if found is None:
             return 0
@@ -171,7 +172,7 @@ def contradicts(said: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
     return bool(one and other and one.isdisjoint(other))
 
 
-def _say_the_same(said: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
+def say_the_same(said: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
     one, other = counts(said), counts(call, restated=True)
     if not one.get("output_tokens") and not one.get("input_tokens"):
         return False

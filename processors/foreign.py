@@ -20,6 +20,7 @@ from tollspan import semconv
 
 from . import dialect_gateways
 from .dialect_names import SOURCES, count
+from .logfire import begins_stream
 from .usage import counts
 
 __all__ = ["COSTS", "operation", "scope_is_genai", "standard", "states_usage"]
@@ -129,7 +130,10 @@ def states_usage(attributes: Attributes) -> bool:
 
 
 def operation(attributes: Attributes) -> str | None:
-    """`gen_ai.operation.name` of a span in any dialect; None where it is not about a model."""
+    """`gen_ai.operation.name` of a span in any dialect; None where it is not about a model, or where
+    another span tells what became of it."""
+    if begins_stream(attributes) and not states_usage(attributes):
+        return None
     for name in (semconv.OPERATION, "llm.request.type"):
         word = attributes.get(name)
         if isinstance(word, str) and word and word != "unknown":
@@ -176,6 +180,15 @@ _LANGFUSE_COUNTS = (
         ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
     ),
 )
+_LANGFUSE_PARTS = (
+    # As OpenAI's SDK has them: here cached tokens are part of the input.
+    (semconv.CACHE_READ_TOKENS, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
+    (
+        semconv.REASONING_TOKENS,
+        ("completion_tokens_details", "output_tokens_details"),
+        "reasoning_tokens",
+    ),
+)
 
 
 def _langfuse(attributes: Attributes, found: dict[str, Any]) -> None:
@@ -188,6 +201,11 @@ def _langfuse(attributes: Attributes, found: dict[str, Any]) -> None:
             found.setdefault(name, value)
             if name == semconv.CACHE_READ_TOKENS and "total" in said:
                 cached = value
+    for name, parts, key in _LANGFUSE_PARTS:
+        for part in parts:
+            held = said.get(part)
+            if isinstance(held, dict) and (value := count(held.get(key))) is not None:
+                found.setdefault(name, value)
     whole, out = count(said.get("total")), found.get(semconv.OUTPUT_TOKENS, 0)
     read = found.get(semconv.INPUT_TOKENS)
     if cached and whole is not None and read is not None and read + cached + out == whole:

@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-__all__ = ["book_provider", "label", "provider_name", "split", "undated", "unplaced"]
+__all__ = [
+    "book_provider",
+    "label",
+    "makers_own",
+    "provider_name",
+    "split",
+    "undated",
+    "unplaced",
+]
 
 _PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -126,6 +134,26 @@ def undated(model: str) -> str:
     for ending in _endings():
         bare = ending.sub("", bare)
     return bare or model
+
+
+_MAKERS_OWN = (
+    ("openai", r"(?:gpt-(?!oss|neo|j\b|2\b)[0-9]|o[1-9](?:-|$)|chatgpt-|text-embedding-[3a])"),
+    ("anthropic", r"claude-"),
+    ("gcp.gemini", r"gemini-"),
+)
+_DATED = r".*-(?:20\d{2}-?[01]\d-?[0-3]\d|\d{4})"
+
+
+def makers_own(model: str) -> str | None:
+    """Who made a dated release of a model whose weights nobody else has; None for all other names.
+
+    The date matters: a server of one's own repeats the name that it was started with
+    (`--served-model-name gpt-4o`).
+    """
+    for maker, family in _MAKERS_OWN:
+        if re.match(family + _DATED, model) is not None:
+            return maker
+    return None
 
 
 _PLACE = r"(?:arn:[^/]*/)?(?:[a-z]{2,6}(?:-[a-z]+)?\.)?[a-z0-9-]+\.(?=[a-z])"

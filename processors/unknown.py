@@ -6,24 +6,17 @@ proves it is the mark of somebody else on the answer, or a model that only its m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from tollspan import semconv
 
+from .models import makers_own
 from .receipt import PROVIDER_MARKS, Headers, Receipt, Rule, Said
 
 __all__ = ["HINTS", "UNKNOWN", "seems_passed_on", "unproven"]
 
 HINTS = PROVIDER_MARKS
-
-_MAKERS_OWN = (
-    r"(?:gpt-(?!oss|neo|j\b|2\b)[0-9]|o[1-9](?:-|$)|chatgpt-|claude-|gemini-|text-embedding-[3a])"
-    r".*-(?:20\d{2}-?[01]\d-?[0-3]\d|\d{4})"
-)
-"""A dated release of a model whose weights nobody else has. The date matters: a server of one's
-own repeats the name that it was started with (`--served-model-name gpt-4o`)."""
 
 
 def seems_passed_on(found: Headers, call: Mapping[str, Any], answered: bool) -> bool:
@@ -33,7 +26,7 @@ def seems_passed_on(found: Headers, call: Mapping[str, Any], answered: bool) -> 
     if not answered:
         return False
     model, asked = call.get(semconv.RESPONSE_MODEL), call.get(semconv.REQUEST_MODEL)
-    return isinstance(model, str) and model != asked and re.match(_MAKERS_OWN, model) is not None
+    return isinstance(model, str) and model != asked and makers_own(model) is not None
 
 
 def unproven(said: Said) -> Receipt:

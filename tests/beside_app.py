@@ -1,9 +1,10 @@
 """An application that somebody else watches too: asks models, and prints what was told of each call.
 
     python beside_app.py NAME ours|theirs     who is switched on first
+    python beside_app.py NAME alone           without us, within a request each
 
 Not a test: tests run it in a process of its own, because instrumentors change SDKs for good.
-Prints a JSON list: `{"asked", "truth_usd", "truth_input_tokens", "spans", "tokens_counted"}`.
+Prints a JSON list: `{"asked", "truth_usd", "truth_input_tokens", "otlp", "spans", "tokens_counted"}`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import os
 import sys
 import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,7 +27,7 @@ os.environ |= {
     "CREWAI_DISABLE_TELEMETRY": "true",
     "LANGFUSE_TRACING_ENVIRONMENT": "test",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OPENAI_AGENTS_DISABLE_TRACING": "0" if "alone" in sys.argv else "1",
     "OPENAI_API_KEY": "test",
     "OTEL_SDK_DISABLED": "false",
     "TOLLSPAN_RAISE": "1",
@@ -325,6 +328,21 @@ def told() -> list[dict[str, Any]]:
     ]
 
 
+def of_a_request() -> AbstractContextManager[Any]:
+    """A span around a question, as a web framework's instrumentation makes it."""
+    return trace.get_tracer("app", tracer_provider=provider).start_as_current_span(
+        "POST /ask", kind=trace.SpanKind.SERVER
+    )
+
+
+def otlp() -> str:
+    """What was told as it travels to a collector, in base64."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+    provider.force_flush()
+    return b64encode(encode_spans(exporter.get_finished_spans()).SerializeToString()).decode()
+
+
 def tokens_counted() -> float:
     """Input tokens in our metric so far."""
     found = 0.0
@@ -354,21 +372,25 @@ def main() -> None:
     else:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         trace.set_tracer_provider(provider)
-    for switch in (ours, theirs) if sys.argv[2] == "ours" else (theirs, ours):
+    switches = {"ours": (ours, theirs), "theirs": (theirs, ours), "alone": (theirs,)}
+    for switch in switches[sys.argv[2]]:
         switch()
     if provider is None:
         provider = trace.get_tracer_provider()
+    alone = sys.argv[2] == "alone"
     found = []
     with Chaos(default=ok(input_tokens=1000, output_tokens=100)) as chaos:
         for name, model, ask in app(chaos):
             before, counted = len(chaos.log), tokens_counted()
-            ask()
+            with of_a_request() if alone else nullcontext():
+                ask()
             answers = len(chaos.log) - before
             found.append(
                 {
                     "asked": name,
                     "truth_usd": float(PRICES[model] * answers),
                     "truth_input_tokens": 1000 * answers,
+                    "otlp": otlp() if alone else "",
                     "spans": told(),
                     "tokens_counted": tokens_counted() - counted,
                 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -279,3 +280,48 @@ def test_what_xai_bills_in_ticks_is_billed() -> None:
     said = {**ONE, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cost_in_usd_ticks": 5_000_000}
     own = owned({**said, semconv.PROVIDER: "xai"}, {})
     assert (own[semconv.COST_AMOUNT], own[semconv.COST_GRADE]) == (0.0005, "billed")
+
+
+def langfuse(model: str, usage: str) -> dict[str, Any]:
+    """What Langfuse's wrapper of the openai SDK writes: usage as the SDK has it, and no provider."""
+    said = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": model,
+        "langfuse.observation.usage_details": usage,
+    }
+    return owned(said, {})
+
+
+def test_who_serves_is_guessed_from_a_dated_release_that_only_its_maker_serves() -> None:
+    usage = '{"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}'
+    found = langfuse("gpt-4o-2024-08-06", usage)
+    assert found[semconv.COST_AMOUNT] == 0.0035
+    assert found[semconv.COST_GRADE] == "estimated"
+    assert found[semconv.GRADE_REASON] == "unknown_provider"
+
+    for model in ("gpt-4o", "gpt-oss-120b-2025-08-05", "llama-3.1-8b-2024-07-23"):
+        found = langfuse(model, usage)
+        assert found[semconv.COST_GRADE] == "unpriced", model
+        assert semconv.COST_AMOUNT not in found
+
+
+@pytest.mark.parametrize("words", [("prompt", "completion"), ("input", "output")])
+def test_parts_of_the_usage_that_the_sdk_states_are_read(words: tuple[str, str]) -> None:
+    asked, answered = words
+    usage = {
+        f"{asked}_tokens": 1000,
+        f"{answered}_tokens": 100,
+        f"{asked}_tokens_details": {"cached_tokens": 800, "audio_tokens": None},
+        f"{answered}_tokens_details": {"reasoning_tokens": 40},
+    }
+    found = langfuse("gpt-4o-2024-08-06", json.dumps(usage))
+    assert found[semconv.INPUT_TOKENS] == 1000
+    assert found[semconv.CACHE_READ_TOKENS] == 800
+    assert found[semconv.REASONING_TOKENS] == 40
+    assert found[semconv.COST_AMOUNT] == 0.0025  # 200 and 800 at half the price, and 100
+
+
+@pytest.mark.parametrize("held", ["null", "7", '"x"', "[]", '{"cached_tokens": -1}'])
+def test_parts_of_any_shape_cost_no_call(held: str) -> None:
+    usage = f'{{"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {held}}}'
+    assert langfuse("gpt-4o-2024-08-06", usage)[semconv.COST_AMOUNT] == 0.0035

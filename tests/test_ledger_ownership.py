@@ -216,7 +216,9 @@ def test_an_id_that_everybody_bears_joins_nothing() -> None:
     assert len(table.owners()) == 71
 
 
-PARTS = st.sampled_from(["app", "owner", "restated", "foreign", "no usage", "hop", "attempt"])
+PARTS = st.sampled_from(
+    ["app", "owner", "restated", "foreign", "no usage", "beside", "hop", "attempt"]
+)
 
 
 @st.composite
@@ -232,6 +234,12 @@ def traces(draw: st.DrawFn) -> list[Span]:
             made.append(owner(number, parent, attributes={semconv.COST_ROLE: "restated"}))
         elif part in ("foreign", "no usage"):
             made.append(foreign(number, parent, tokens=number if part == "foreign" else None))
+        elif part == "beside":  # which of several instrumentations may tell of one answer
+            told = foreign(number, parent, tokens=draw(st.integers(1, 2)))
+            told.scope = draw(st.sampled_from(["another", "framework", "sdk"]))
+            told.start_ns -= draw(st.integers(0, 3)) * 10**9
+            told.end_ns += draw(st.integers(0, 3)) * 10**9
+            made.append(told)
         elif part == "hop":
             made.append(hop(number, parent, draw(st.integers(0, 2)), "proxy", f"p{number}"))
         elif part == "attempt":

@@ -30,7 +30,7 @@ from tollspan import semconv
 from tollspan.collector import memory, pairs, shapes, wire
 from tollspan.collector.enrich import enrich
 from tollspan.collector.foreign import normalised, settled
-from tollspan.collector.ownership import Part, part_of
+from tollspan.collector.known import Part, part_of
 from tollspan.collector.pairs import map_of
 from tollspan.collector.private import kept
 from tollspan.collector.receiver import Malformed

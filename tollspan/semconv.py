@@ -324,7 +324,7 @@ GRADE_REASON = _attribute(
     "Why the grade is `lower_bound` or `estimated`: `partial_answer`, `attempt_lost`, "
     "`missing_usage`, `unknown_fee`, `unknown_tier`, `unknown_unit`, `other_model`, "
     "`deployment_name`, `untrusted_usage`, `estimated_usage`, `summed_usage`, "
-    "`unknown_region`, `stated_by_other`",
+    "`unknown_region`, `unknown_provider`, `stated_by_other`",
 )
 PRICE_VERSION = _attribute("tollspan.price.version", "string", "Book and version that priced it")
 SERVICE_TIER = _attribute("tollspan.service_tier", "string", "The tier that was served")
