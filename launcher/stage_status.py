@@ -12,6 +12,7 @@ from tollspan import __version__, semconv
 from tollspan.collector.counters import STARTED_S
 from tollspan.collector.senders import Sender, Tally
 from tollspan.processors.dialect_gateways import gateway_of
+from tollspan.processors.models import undated
 
 if TYPE_CHECKING:
     from .stage_process import StageProcess
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["status_page"]
 
 MOST_ROWS = 200
+MOST_TOLD = 5
+"""Pairs of instrumentations that are named."""
 HEAD = ("service", "instrumentation", "model", "calls", "restated", "failed", "cost USD")
 RIGHT = frozenset({"calls", "restated", "failed", "cost USD"})
 
@@ -48,7 +51,7 @@ def status_page(running: StageProcess) -> str:
     lines += _table([(*HEAD, "not priced", "last"), *rows])
     if len(senders) > MOST_ROWS:
         lines.append(f"… and {len(senders) - MOST_ROWS} more, in /metrics")
-    lines += _perhaps_twice(senders)
+    lines += _perhaps_twice(senders) + _told_by_two(senders)
     return "\n".join(
         [*lines, "", "The ledger has the exact numbers; these begin with this process.", ""]
     )
@@ -88,6 +91,31 @@ def _perhaps_twice(senders: Iterable[tuple[Sender, Tally]]) -> list[str]:
         f"Calls that a gateway's own span owns: {named}. If the applications in front are traced by what "
         "sends no traceparent and tells no id of the answer (OpenInference), each of these answers may "
         "be here twice, and be priced twice: docs/gateways.md, other tracers in front."
+    )
+    return ["", *textwrap.wrap(said, 100)]
+
+
+def _told_by_two(senders: Iterable[tuple[Sender, Tally]]) -> list[str]:
+    """What to look at where two instrumentations own calls of one model in one service: in traces of
+    their own nothing joins what a framework's callbacks tell to what the SDK's span tells."""
+    owned: dict[tuple[str, str], Counter[str]] = {}
+    for sender, tally in senders:
+        if tally.calls and sender.model and gateway_of({}, sender.scope) is None:
+            who = owned.setdefault((sender.service, undated(sender.model)), Counter())
+            who[sender.scope] += tally.calls
+    both = [(*what, who) for what, who in sorted(owned.items()) if len(who) > 1]
+    if not both:
+        return []
+    told = "; ".join(
+        f"{model} in {service or '?'}: "
+        + ", ".join(f"{count} of {scope or '?'}" for scope, count in sorted(who.items()))
+        for service, model, who in both[:MOST_TOLD]
+    )
+    more = f"; and {len(both) - MOST_TOLD} more" if len(both) > MOST_TOLD else ""
+    said = (
+        f"Calls of one model that two instrumentations own: {told}{more}. If both tell of the same "
+        "answers, each in a trace of its own, they are here twice, and priced twice: a span around them "
+        "puts them in one trace, or switch one off (docs/gateways.md, other tracers in front)."
     )
     return ["", *textwrap.wrap(said, 100)]
 

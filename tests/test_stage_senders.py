@@ -254,3 +254,29 @@ def test_the_page_says_where_an_answer_may_be_told_twice(sink: Sink) -> None:
 
         assert "a gateway's own span owns: 1 of litellm." in text
         assert "priced twice" in text
+
+
+def test_the_page_says_where_two_instrumentations_own_calls_of_one_model(sink: Sink) -> None:
+    """A framework's callbacks and the SDK's own span, each in a trace of its own."""
+    with stage(sink.grpc_url) as made:
+        made.holding.windows._window_s = 0
+
+        def page_after(number: int, scope: str, **more: Any) -> str:
+            told = replace(foreign(number, trace_id=f"{number:032x}", **more), scope=scope)
+            address = f"127.0.0.1:{made.ports.http}"
+            for sent in ([told], [span(8, trace_id="ab" * 16, scope="web")]):
+                assert post(address, protobuf(sent))[0] == 200
+            return " ".join(get(f"http://127.0.0.1:{made.ports.admin}/status")[1].split())
+
+        assert "two instrumentations" not in page_after(1, "langchain")
+        other = {semconv.REQUEST_MODEL: "gpt-4.1"}
+        assert "two instrumentations" not in page_after(2, "sdk", attributes=other)
+        elsewhere = {semconv.SERVICE_NAME: "elsewhere"}
+        assert "two instrumentations" not in page_after(3, "sdk", resource=elsewhere)
+        dated = {semconv.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18"}
+        text = page_after(4, "sdk", attributes=dated)
+
+        assert (
+            "two instrumentations own: gpt-4o-mini in shop: 1 of langchain, 1 of sdk. If both"
+            in text
+        )
