@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tollspan import semconv
+from tollspan.processors.logfire import is_note, noted_s
 from tollspan.processors.ownership import restated_usage
 
 from .evidence import Proof
@@ -45,6 +46,15 @@ class Call:
     version: int
     hops_gone: Iterable[int] = ()
     """Places where a hop was told before and is no more."""
+
+    @property
+    def lasted_s(self) -> float | None:
+        """None where nobody says."""
+        span = self.span
+        if span.end_ns == span.start_ns and is_note(span.attributes):
+            return noted_s(span.attributes)
+        duration_ns = span.duration_ns
+        return duration_ns / 1e9 if duration_ns is not None else None
 
 
 def call_id(trace_id: str, span_id: str, start_ns: int) -> str:

@@ -91,7 +91,6 @@ def known_row(call: Call) -> dict[str, Any]:
     Of its sixty columns most are not known of a call, so this goes by what the call says.
     """
     span, said = call.span, call.attributes
-    duration_ns = span.duration_ns
     row: dict[str, Any] = {}
     tagged = False
     for name, value in said.items():
@@ -113,7 +112,7 @@ def known_row(call: Call) -> dict[str, Any]:
         "tags": tags(said) if tagged else None,
         "usage": usage(said),
         "cache_saved_usd": cache_saving(call),
-        "duration_s": duration_ns / 1e9 if duration_ns is not None else None,
+        "duration_s": call.lasted_s,
         "status": status(call),
         "version": call.version,
     }

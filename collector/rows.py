@@ -101,7 +101,6 @@ OF_HOP = {
 def call_row(call: Call) -> dict[str, Any]:
     """The row of `llm_calls`."""
     span, said = call.span, call.attributes
-    duration_ns = span.duration_ns
     row: dict[str, Any] = {name: text(said.get(key)) for name, key in TEXTS.items()}
     row |= {name: count(said.get(key), below) for name, (key, below) in COUNTS.items()}
     row |= {name: money(said.get(key)) for name, key in MONEY.items()}
@@ -120,7 +119,7 @@ def call_row(call: Call) -> dict[str, Any]:
         "usage": usage(said),
         "cache_saved_usd": cache_saving(call),
         "time_to_first_chunk_s": number(said.get(semconv.TIME_TO_FIRST_CHUNK)),
-        "duration_s": duration_ns / 1e9 if duration_ns is not None else None,
+        "duration_s": call.lasted_s,
         "status": status(call),
         "finish_reasons": texts(said.get(semconv.FINISH_REASONS)),
         "version": call.version,

@@ -108,8 +108,7 @@ def call_block(calls: Sequence[Call], told_by: str = "") -> bytes:
         found.append((name, "String", native.texts(each)))
     found.append(("time", TIME, native.numbers("q", [span.start_ns for span in spans])))
     found.append(("version", "UInt64", native.numbers("Q", [call.version for call in calls])))
-    ends = [span.duration_ns for span in spans]
-    lasted = [None if each is None else each / 1e9 for each in ends]
+    lasted = [call.lasted_s for call in calls]
     found.append(("duration_s", "Nullable(Float64)", native.optional("d", lasted)))
     _add_resources(found, spans)
     _add_low(found, "scope", [span.scope for span in spans])

@@ -11,7 +11,7 @@ from typing import Any
 
 from tollspan import semconv
 
-__all__ = ["begins_stream", "is_note"]
+__all__ = ["begins_stream", "is_note", "noted_s"]
 
 Attributes = Mapping[str, Any]
 
@@ -20,12 +20,19 @@ _ASKED = "request_data"
 """On all of their spans of models, and on no others."""
 _ERROR = 17
 """https://logfire.pydantic.dev/docs/how-to-guides/convert-to-opentelemetry/"""
+_FOREVER_S = 1e9
 _STREAMED = frozenset({"chat", "text_completion"})
 
 
 def is_note(attributes: Attributes) -> bool:
     """Whether this is a log: it was written at one moment, of something that had ended then."""
     return attributes.get(_TYPE) == "log"
+
+
+def noted_s(attributes: Attributes) -> float | None:
+    """How long it took to read the stream that a log tells of, in seconds."""
+    lasted = attributes.get("duration")
+    return lasted if isinstance(lasted, float) and 0 <= lasted < _FOREVER_S else None
 
 
 def begins_stream(attributes: Attributes) -> bool:

@@ -15,6 +15,7 @@ from spans import foreign, owner, span
 from test_ledger_ownership import delivered
 
 from tollspan import semconv
+from tollspan.collector.rows import call_row
 from tollspan.collector.span import Span
 
 SECOND = 10**9
@@ -112,6 +113,14 @@ def around_a_stream(number: int, **attributes: Any) -> Span:
 def test_a_stream_under_logfire_is_one_call() -> None:
     """A span as it begins, without usage; a log as it ends."""
     assert delivered([span(1), around_a_stream(2), log(3, 5)]).owners() == {3}
+
+
+@pytest.mark.parametrize(
+    ("said", "lasted_s"), [(3.5, 3.5), (-1.0, None), ("3.5", None), (float("nan"), None)]
+)
+def test_a_stream_under_logfire_lasted_as_long_as_its_log_says(said: Any, lasted_s: Any) -> None:
+    (call,) = delivered([log(3, 5, duration=said)]).calls.values()
+    assert call_row(call)["duration_s"] == lasted_s
 
 
 def test_a_stream_that_the_sdk_tells_of_under_logfire_is_the_sdks() -> None:
