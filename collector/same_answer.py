@@ -29,6 +29,9 @@ DEEPEST = 512
 NOTED_WITHIN_NS = 10**9
 """A record of a stream that has ended is written within a second."""
 
+CALLED_WITHIN_NS = 10**8
+"""Callbacks for one event are called one after the other, within a tenth of a second."""
+
 
 def tells_again(known: Known, other: Known) -> bool:
     """Whether two calls of other instrumentations that share an id are about one answer.
@@ -180,7 +183,10 @@ def _stand_beside(known: Known, other: Known) -> bool:
     one, two = known.span, other.span
     if one is None or two is None or one.scope == two.scope:
         return False
-    if not (_notes_end(one, two) if is_note(one.attributes) else _enclose(one, two)):
+    if is_note(one.attributes):
+        if not _notes_end(one, two):
+            return False
+    elif not (_enclose(one, two) or _run_alike(one, two)):
         return False
     if one.service != two.service or is_extra(one.attributes) or is_extra(two.attributes):
         return False
@@ -222,6 +228,15 @@ def _enclose(one: Span, other: Span) -> bool:
     """Whether one of two spans lies within the other in time."""
     first, second = (one, other) if one.start_ns <= other.start_ns else (other, one)
     return second.end_ns <= first.end_ns or one.start_ns == other.start_ns
+
+
+def _run_alike(one: Span, other: Span) -> bool:
+    """Whether two spans began and ended together, as those of two callbacks do: who is told first of the
+    beginning is told first of the end."""
+    return (
+        abs(one.start_ns - other.start_ns) <= CALLED_WITHIN_NS
+        and abs(one.end_ns - other.end_ns) <= CALLED_WITHIN_NS
+    )
 
 
 def is_cut(spans: Mapping[str, Known], known: Known) -> bool:

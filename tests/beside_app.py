@@ -300,6 +300,10 @@ APPS: dict[str, tuple[Callable[[], None], Callable[[Chaos], Questions]]] = {
         lambda: (openinference_langchain(), openinference())[0],
         langchain,
     ),
+    "langchain+openinference+openllmetry": (
+        lambda: (openinference_langchain(), openllmetry_langchain())[0],
+        langchain,
+    ),
     "langgraph+openinference": (openinference_langchain, langgraph),
     "pydantic-ai": (nobody, pydantic_ai),
     "openai-agents+openinference": (openinference_agents, openai_agents),

@@ -18,6 +18,11 @@ FRAMEWORKS = {
         "openinference.instrumentation.langchain",
         "openinference.instrumentation.openai",
     ),
+    "langchain+openinference+openllmetry": (
+        "langchain_openai",
+        "openinference.instrumentation.langchain",
+        "opentelemetry.instrumentation.langchain",
+    ),
     "langgraph+openinference": ("langgraph", "openinference.instrumentation.langchain"),
     "pydantic-ai": ("pydantic_ai",),
     "openai-agents+openinference": ("agents", "openinference.instrumentation.openai_agents"),

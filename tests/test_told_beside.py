@@ -49,17 +49,25 @@ def test_a_call_of_ours_owns_what_a_span_beside_it_tells_again() -> None:
     [
         told(3, "langchain", 2, 4),
         told(3, "sdk", 3, 6),
+        told(3, "sdk", 1.2, 5.2),
         told(3, "sdk", 2, 4, tokens=999),
         told(3, "sdk", 2, 4, attributes={semconv.REQUEST_MODEL: "gpt-4.1"}),
         told(3, "sdk", 2, 4, attributes={semconv.RESPONSE_ID: "chatcmpl-two"}),
         told(3, "sdk", 2, 4, resource={semconv.SERVICE_NAME: "elsewhere"}),
         told(3, "sdk", 2, 4, trace_id="9" * 32),
     ],
-    ids=["scope", "times", "counts", "model", "answer", "service", "trace"],
+    ids=["scope", "times", "starts", "counts", "model", "answer", "service", "trace"],
 )
 def test_two_answers_stay_two(other: Span) -> None:
     one = told(2, "langchain", 1, 5, attributes={semconv.RESPONSE_ID: "chatcmpl-one"})
     assert delivered([span(1), one, other]).owners() == {2, 3}
+
+
+def test_callbacks_of_two_instrumentations_that_are_called_in_turn_tell_of_one_answer() -> None:
+    one, other = told(2, "callbacks", 1, 5), told(3, "other callbacks", 1.01, 5.01)
+    assert len(delivered([span(1), one, other]).owners()) == 1
+    late = told(3, "other callbacks", 1.01, 5.2)
+    assert len(delivered([span(1), one, late]).owners()) == 2
 
 
 def test_a_call_above_one_that_is_told_beside_owns_nothing() -> None:
