@@ -173,6 +173,11 @@ def contradicts(said: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
 
 
 def say_the_same(said: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
+    """Whether two calls in standard names state the same counts of tokens of one model.
+
+    `said` may leave cached tokens out of its input; what `call` counts may be restated. Two that state
+    none do not.
+    """
     one, other = counts(said), counts(call, restated=True)
     if not one.get("output_tokens") and not one.get("input_tokens"):
         return False
