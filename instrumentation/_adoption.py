@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
@@ -16,6 +17,7 @@ from opentelemetry.context import Context
 
 from tollspan import calls, contexts, semconv
 from tollspan.config import mistral_telemetry
+from tollspan.remembered import Remembered
 
 __all__ = ["foreign_span"]
 
@@ -30,12 +32,12 @@ def foreign_span(
     """The span to adopt: an open inference's, `INVALID_SPAN` for one that the SDK is about to
     start, None where the call needs one of ours."""
     here = contexts.current()
-    marked = _OPEN_INFERENCE in here or _OPEN_EMBEDDING in here
+    marked = (here.get(_OPEN_INFERENCE) or here.get(_OPEN_EMBEDDING)) is not None
     if marked and calls.current_call.get() is None and (span := _open_inference(here)) is not None:
         return span
-    if calls.adopts and _traces_itself(client, options, tracer_provider):
-        return trace.INVALID_SPAN
-    return None
+    if not calls.adopts or not _may_trace(type(client)):
+        return None
+    return trace.INVALID_SPAN if _traces_itself(client, options, tracer_provider) else None
 
 
 def _open_inference(now: Context) -> trace.Span | None:
@@ -43,8 +45,6 @@ def _open_inference(now: Context) -> trace.Span | None:
 
     It is adopted once: of two calls inside one inference the second gets a span of its own.
     """
-    if now.get(_OPEN_INFERENCE) is None and now.get(_OPEN_EMBEDDING) is None:
-        return None
     span = trace.get_current_span(now)
     context = span.get_span_context()
     if not context.is_valid or context.span_id in calls.open_calls or _carries_a_call(span):
@@ -54,6 +54,16 @@ def _open_inference(now: Context) -> trace.Span | None:
 
 def _carries_a_call(span: trace.Span) -> bool:
     return semconv.REQUEST_ID in (getattr(span, "attributes", None) or ())
+
+
+def _has_a_tracer(kind: Any) -> bool:
+    """Whether clients of this class have what `_traces_itself` looks at: most never do."""
+    return hasattr(kind, "_tracer") or any(
+        str(each.__module__).startswith("mistralai") for each in kind.__mro__
+    )
+
+
+_may_trace: Callable[[Any], bool] = Remembered(_has_a_tracer, 64).__getitem__
 
 
 def _traces_itself(client: Any, options: Any, tracer_provider: trace.TracerProvider | None) -> bool:

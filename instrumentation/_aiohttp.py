@@ -9,7 +9,6 @@ https://docs.aiohttp.org/en/stable/client_middleware_cookbook.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -86,7 +85,7 @@ def _watched(call: OpenCall) -> Middleware:
 def _answered(flight: Flight, response: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status, partial(tuple, response.raw_headers))
+    flight.answered(response.status, tuple(response.raw_headers))
     connection = response.connection
     if connection is None:  # a short body is read with the head
         flight.end()

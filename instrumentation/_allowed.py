@@ -105,7 +105,7 @@ def _in_a_loop() -> bool:
 
 def _pauses(call: Call) -> Iterator[float]:
     """Asks each hook until it lets the call go; gives the seconds to wait before it is asked again."""
-    if id(call) not in live:
+    if call not in live:
         return  # no call yet: it fetches what was paid for when it was asked for
     try:
         for hook in calls.before:

@@ -17,7 +17,7 @@ from ._adoption import foreign_span
 from ._call import Call
 from ._context import SUPPRESSED, SUPPRESSED_PLAINLY
 from ._hosts import named, server, servers
-from ._paths import Place, fetches, places
+from ._paths import fetches, places
 from ._spec import Provider, Sent, Surface
 
 __all__ = ["Opener", "Sends", "client_calls", "function_calls", "of_arguments"]
@@ -33,6 +33,7 @@ def client_calls(
     provider: Provider, tracer: trace.Tracer, tracer_provider: trace.TracerProvider | None
 ) -> Opener:
     """Calls of a client's `request(cast_to, options, *, stream, stream_cls)`."""
+    name, fetched = provider.name, provider.fetched
     place_of = places(provider)
     fetch_of = fetches(provider)
     server_of = servers(provider)
@@ -42,10 +43,10 @@ def client_calls(
         options = kwargs["options"] if "options" in kwargs else args[2]
         url = options.url if type(options.url) is str else str(options.url)
         place = place_of(url)
-        method = options.method.upper()
-        if place is None or method != "POST":
+        method = options.method
+        if place is None or (method != "post" and method.upper() != "POST"):
             stream = bool(kwargs.get("stream"))
-            fetch = fetch_of(method, url, stream) if provider.fetched else None
+            fetch = fetch_of(method.upper(), url, stream) if fetched else None
             if fetch is None:
                 return None
             if fetch.surface.heard:
@@ -53,24 +54,31 @@ def client_calls(
 
                 asked_of = partial(_fetched, provider, server_of, client, url)
                 return Heard(tracer, fetch.surface, asked_of, fetch.identity)
-            place = Place(fetch.surface, "responses")
+            place = fetch.surface, "responses", None
         context = contexts.current()
         if context.get(SUPPRESSED) or context.get(SUPPRESSED_PLAINLY):
             return None
-        asked: dict[str, Any] = {semconv.PROVIDER: provider.name, semconv.OPENAI_API: place.api}
+        surface, api, model = place
+        asked: dict[str, Any] = {semconv.PROVIDER: name, semconv.OPENAI_API: api}
         adopted = None
         with quietly:
             adopted = foreign_span(client, options, tracer_provider)
-            asked.update(server_of(client, url))
-            asked.update(place.surface.request(_body(options)))
-            _details(asked, place, client, kwargs)
-        call = Call.start(tracer, place.surface, asked, adopted=adopted)
+            asked |= server_of(client, url)  # dearer by its method
+            request = surface.request
+            asked |= request(_body(options))
+            if model and semconv.REQUEST_MODEL not in asked:
+                asked[semconv.REQUEST_MODEL] = model
+            if kwargs.get("stream"):
+                asked[semconv.REQUEST_STREAM] = True
+            if settings().hash_key:
+                _add_key(asked, client, {})
+        call = Call.start(tracer, surface, asked, adopted=adopted)
         if calls.before:
             with quietly:
                 from ._sending import of_client  # rules for calls are few
 
                 call.sending = of_client(call, args, kwargs)
-        if place.surface.tells_usage_asked and kwargs.get("stream") and settings().stream_usage:
+        if kwargs.get("stream") and surface.tells_usage_asked and settings().stream_usage:
             with quietly:
                 from ._usage_asked import ask  # off unless the setting is on
 
@@ -97,15 +105,6 @@ def _body(options: Any) -> Mapping[str, Any]:
         body = {}
     extra = getattr(options, "extra_json", None)
     return {**body, **extra} if extra and isinstance(extra, Mapping) else body
-
-
-def _details(asked: dict[str, Any], place: Place, client: Any, kwargs: Mapping[str, Any]) -> None:
-    if place.model and semconv.REQUEST_MODEL not in asked:
-        asked[semconv.REQUEST_MODEL] = place.model
-    if kwargs.get("stream"):
-        asked[semconv.REQUEST_STREAM] = True
-    if settings().hash_key:
-        _add_key(asked, client, {})
 
 
 def _add_key(asked: dict[str, Any], client: Any, given: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ def _is_instrumented() -> bool:
 def _answered(flight: Flight, response: Any, request: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, response.headers.items)
+    flight.answered(response.status_code, response.headers.items())
     raw = response.raw
     if not request.stream_output or not hasattr(raw, "release_conn"):
         flight.end()

@@ -11,17 +11,27 @@ from opentelemetry.context import Context
 
 from tollspan import attribution, calls, contexts, ended, semconv
 from tollspan.guard import harmless, quietly
+from tollspan.ids import request_id
 
 from . import _attempts, _dropped, _open_calls
 from ._belonging import belong, join
 from ._blocked import refusal, stopped
 from ._context import entered
-from ._ids import request_id
 from ._open_calls import live
 from ._settling import settle, stated
 from ._spec import Attributes, Fold, Surface
 
 __all__ = ["Call"]
+
+_NOWHERE = Context()
+_open = calls.OpenCall.__init__  # to ask `super()` for it costs as much as it does
+_UNREAD = ""
+"""The status of a call whose answer is read when it is settled."""
+_Ending = tuple[str, Attributes, "str | None"]
+"""How a call ended: its status, what was found, and what the span's status says of a failure. With
+`_UNREAD`, what was found is what the surface's `response` reads."""
+
+_UNKNOWN: _Ending = "success", {}, None
 
 
 class Call(calls.OpenCall):
@@ -44,7 +54,7 @@ class Call(calls.OpenCall):
     def __init__(
         self, surface: Surface, span: trace.Span, start_ns: int, outer: calls.OpenCall | None
     ) -> None:
-        super().__init__(span, start_ns, outer)
+        _open(self, span, start_ns, outer)
         self.surface = surface
         self.reading = False
         """The SDK itself is reading the body now, so a close that happens now is its own."""
@@ -56,10 +66,9 @@ class Call(calls.OpenCall):
         self._first_chunk_s: float | None = None
         self._fold: Fold | None = None
         self._opened: list[Call] = []
-        self._ending: tuple[str, Attributes, str | None] | None = None
-        """How it ended: status, what was found, and what the span's status says of a failure. None
-        before that, and when it has been finished."""
-        self._before: Context | None = None
+        self._ending: _Ending | None = None
+        """None before it ended, and when it has been finished."""
+        self._before = _NOWHERE
         self._inside: Context | None = None
 
     @classmethod
@@ -87,7 +96,7 @@ class Call(calls.OpenCall):
             owner = attribution.owner() if outer is None else None
             if owner is not None and semconv.CALL_PURPOSE not in attributes:
                 join(attributes, owner)
-            attributes.update(attribution.current())
+            attributes |= attribution.current()
             if semconv.REQUEST_ID not in attributes:
                 attributes[semconv.REQUEST_ID] = request_id()
         if outer is not None:
@@ -103,13 +112,13 @@ class Call(calls.OpenCall):
         call = cls(surface, span, start_ns, outer)
         call.adopted = adopted is not None
         call.attributes = attributes
-        live[id(call)] = call
+        live[call] = call
         if not _open_calls.registered:
             with quietly:
                 _open_calls.end_at_exit()
         if call.span_id:
             calls.open_calls[call.span_id] = call
-        if isinstance(outer, Call):
+        if outer is not None and isinstance(outer, Call):
             outer._opened.append(call)
         return call
 
@@ -123,13 +132,13 @@ class Call(calls.OpenCall):
         contexts.attach(self._inside)
 
     def leave(self) -> None:
-        """Be current no longer. A coroutine may be closed in another context than its own, where
-        a token could not be used; so what is put back is the value, and only where it is ours."""
+        """Be current no longer, wherever that is still so: a coroutine may be closed in another
+        context than its own."""
         if calls.current_call.get() is self:
             calls.current_call.set(self.outer)
-        if self._inside is not None and contexts.current() is self._inside:
-            contexts.attach(self._before or Context())
-        self._before = self._inside = None
+        if self._inside is not None:
+            contexts.put_back(self._before, self._inside)
+            self._inside = None
 
     def resume(self) -> None:
         """As `enter`, for each step of the SDK's generator."""
@@ -167,8 +176,12 @@ class Call(calls.OpenCall):
 
     def answered(self, response: Any) -> None:
         """The whole answer is there."""
+        surface = self.surface
         try:
-            found = self.surface.response(response)
+            if surface.glance is not None:
+                self.end(_UNREAD, surface.glance(response))
+                return
+            found = surface.response(response)
         except BaseException:
             self.end("success", {})
             raise
@@ -176,12 +189,15 @@ class Call(calls.OpenCall):
 
     def told(self, found: Attributes) -> None:
         """The whole answer is there, and read."""
-        self._finish(stated(self, found) if semconv.COST_REPORTED in found else found)
+        self.end(*_concluded(self._stated(found)))
+
+    def _stated(self, found: Attributes) -> Attributes:
+        return stated(self, found) if semconv.COST_REPORTED in found else found
 
     def complete(self) -> None:
         """The stream was read to its end."""
         with quietly:
-            self._finish(self._folded())
+            self.end(*_concluded(self._folded()))
             return
         self.end("success", {})
 
@@ -190,7 +206,7 @@ class Call(calls.OpenCall):
         with quietly:
             found = self._folded()
             if semconv.FINISH_REASONS in found or semconv.ERROR_TYPE in found:
-                self._finish(found)
+                self.end(*_concluded(found))
             else:
                 self.end("abandoned", found)
             return
@@ -234,29 +250,30 @@ class Call(calls.OpenCall):
                 found = stated(self, self._fold.attributes())
         return found
 
-    def _finish(self, found: Attributes) -> None:
-        if (kind := found.get(semconv.ERROR_TYPE)) is not None:
-            self.end("error", found, str(kind))
-            return
-        blocked = semconv.BLOCKED_BY in found or stopped(found.get(semconv.FINISH_REASONS))
-        self.end("blocked" if blocked else "success", found)
-
     # --- the one end ----------------------------------------------------------------------------
 
     def end(self, status: str, found: Attributes, failure: str | None = None) -> None:
         """Write what is known and end the span. Whoever comes second does nothing."""
-        if live.pop(id(self), None) is None:
+        if live.pop(self, None) is None:
             return
         self.end_ns = time_ns()
+        self._ending = status, found, failure
         if self._opened:
             with quietly:
+                self._ending = self._read(status, found, failure)
+            with quietly:
                 for inner in self._opened:  # what the caller can no longer read to its end
-                    inner.end(status, inner._folded())
-        self._ending = status, found, failure
+                    inner.end(self._ending[0] or "success", inner._folded())
         with quietly:
             if self._may_wait() and ended.put(self):
                 return
         self.finish()
+
+    def _read(self, status: str, found: Attributes, failure: str | None) -> _Ending:
+        """An ending that is read already is what it was."""
+        if status != _UNREAD:
+            return status, found, failure
+        return _concluded(self._stated(self.surface.response(found)))
 
     def _may_wait(self) -> bool:
         """Whether nobody can see it if this call is finished a moment later."""
@@ -272,7 +289,9 @@ class Call(calls.OpenCall):
         ending, self._ending = self._ending, None
         if ending is None:
             return
-        status, found, failure = ending
+        status, found, failure = _UNKNOWN
+        with quietly:
+            status, found, failure = self._read(*ending)
         with quietly:
             try:
                 settle(self, status, found, self._first_chunk_s)
@@ -296,6 +315,14 @@ class Call(calls.OpenCall):
 
 def _unread(chunk: Any) -> None:
     """A chunk of a surface that gathers none."""
+
+
+def _concluded(found: Attributes) -> _Ending:
+    """How a call ended whose whole answer has come."""
+    if (kind := found.get(semconv.ERROR_TYPE)) is not None:
+        return "error", found, str(kind)
+    blocked = semconv.BLOCKED_BY in found or stopped(found.get(semconv.FINISH_REASONS))
+    return "blocked" if blocked else "success", found, None
 
 
 _dropped.ends(lambda call: call.abandon())

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tollspan import semconv
+from tollspan.config import settings
 
 from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
@@ -133,7 +134,8 @@ def request(body: Mapping[str, Any]) -> Attributes:
     take(found, asked, _asked(tuple(asked)))
     if (tools := asked.get("tools")) is not None:
         add_sent(found, tools)
-    estimate_input(found, asked)
+    if settings().estimate_usage:
+        estimate_input(found, asked)
     return found
 
 
@@ -143,7 +145,8 @@ def response(answer: Any) -> Attributes:
     take(found, body, _answered(tuple(body)))
     reasons: list[str] = []
     called: list[Any] = []
-    for each in items(body.get("choices"))[:128]:
+    choices = items(body.get("choices"))
+    for each in choices if len(choices) <= 128 else choices[:128]:
         choice = members(each)
         if reason := text(choice.get("finish_reason")):
             reasons.append(reason)
@@ -159,6 +162,33 @@ def response(answer: Any) -> Attributes:
     if failure := body.get("error"):
         found[semconv.ERROR_TYPE] = error_type(failure)
     return found
+
+
+def glance(answer: Any) -> Mapping[str, Any]:
+    """An answer without what it says, for `response` to read when the caller has it already, and may
+    have changed it."""
+    body = {**members(answer)}
+    if (usage := body.get("usage")) is not None:
+        body["usage"] = counted = {**members(usage)}
+        for name in _PARTS:
+            if (part := counted.get(name)) is not None:
+                counted[name] = {**members(part)}
+    choices = items(body.get("choices"))
+    body["choices"] = [
+        _outcome(members(each)) for each in (choices if len(choices) <= 128 else choices[:128])
+    ]
+    return body
+
+
+_PARTS = ("prompt_tokens_details", "completion_tokens_details", "server_tool_use")
+
+
+def _outcome(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = {"finish_reason": choice.get("finish_reason")}
+    if tools := members(choice.get("message")).get("tool_calls"):
+        called = [{"function": {"name": name_of(each)}} for each in items(tools)]
+        known["message"] = {"tool_calls": called}
+    return known
 
 
 def error_type(failure: Any) -> str:
@@ -289,4 +319,5 @@ CHAT = Surface(
     fold=estimating(ChoicesFold),
     tells_usage_asked=True,
     dials=DIALS,
+    glance=glance,
 )

@@ -6,7 +6,7 @@ to what leaves the process with the request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,13 +18,14 @@ from tollspan import calls, contexts, semconv
 from tollspan.calls import Attempt, OpenCall
 from tollspan.config import settings
 from tollspan.guard import quietly
+from tollspan.ids import span_id
 
 from . import _attempts, _propagation
 from ._context import entered
 from ._destinations import may_receive
-from ._head import Headers, picked, told
+from ._head import told
+from ._headers import Row, pick, read
 from ._http_spans import http_span_in
-from ._ids import span_id
 
 if TYPE_CHECKING:
     from ._wire import Recording
@@ -39,6 +40,7 @@ class Request(Protocol):
     def headers(self) -> MutableMapping[str, str]: ...
 
 
+_NOWHERE = Context()
 _FLIGHT = otel_context.create_key("tollspan-flight")
 _ERROR = trace.Status(trace.StatusCode.ERROR)
 
@@ -80,7 +82,7 @@ class Flight:
         self._request: Request | None = None
         self._changes: _propagation.Changes = []
         self._undo: Callable[[], None] | None = None
-        self._before: Context | None = None
+        self._before = _NOWHERE
         self._entered: Context | None = None
 
     def depart(
@@ -196,16 +198,14 @@ class Flight:
     def land(self) -> None:
         """The response's head or an error is there: context and request become what they were."""
         inside, self._entered = self._entered, None
-        # A coroutine may be closed in another context than its own, where a token could not be
-        # used: what is put back is the value, and only in the place of ours.
-        if inside is not None and contexts.current() is inside:
-            contexts.attach(self._before or Context())
+        if inside is not None:
+            contexts.put_back(self._before, inside)
         if self._undo is not None:
             self._undo()
         if self._request is not None and self._changes:
             _propagation.restore(self._request.headers, reversed(self._changes))
 
-    def answered(self, status: int, headers: Headers) -> None:
+    def answered(self, status: int, headers: Collection[Row]) -> None:
         """The response's head is there; its body may still be to come."""
         attempt = self.attempt
         if attempt is None:
@@ -213,11 +213,12 @@ class Flight:
         if status < 400 and attempt.is_to_be_made and self.wire is None and not settings().bridges:
             # Read when the call is settled, in one go with others; nothing else is held on to.
             attempt.attributes[semconv.HTTP_STATUS] = status
-            attempt.unread = picked(headers)
-            if attempt.unread is not None:
+            found = pick(headers)
+            if not found[0].tells:
+                attempt.unread = read, found
                 return
         if self.wire is not None:
-            self.wire.answered(status, [(row[0], row[-1]) for row in headers()])
+            self.wire.answered(status, [(row[0], row[-1]) for row in headers])
         asked = self._request.headers if self._request is not None else {}
         facts: dict[str, Any] = {semconv.HTTP_STATUS: status}
         facts.update(told(headers, asked, time_ns(), attempt))

@@ -97,4 +97,6 @@ class _Fold(chat.ChoicesFold):
         return found
 
 
-CHAT = chat.CHAT._replace(response=_response, fold=estimating(_Fold), tells_usage_asked=False)
+CHAT = chat.CHAT._replace(
+    response=_response, fold=estimating(_Fold), tells_usage_asked=False, glance=None
+)

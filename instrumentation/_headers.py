@@ -10,12 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from tollspan import semconv
 from tollspan.config import settings
 
-__all__ = ["RETRY_AFTER", "Picked", "Row", "kept", "pick", "read", "retry_after_s"]
+from ._header_names import ALLOWED, SECRET_IN_SETTING, SECRET_VALUE, SECRET_WORDS
+
+__all__ = [
+    "PORTKEY_INDEX",
+    "STATE_THEIR_TIME",
+    "TELLING",
+    "Picked",
+    "Row",
+    "kept",
+    "pick",
+    "read",
+    "retry_after_s",
+]
 
 MAX_VALUE_LENGTH = 512
 MAX_KEPT = 96
@@ -31,71 +43,39 @@ _REDUCED = PRESENCE_ONLY | {"server", _FALLBACK_ERRORS}
 _PREFIX = semconv.RESPONSE_HEADER_PREFIX
 _ERROR_CODE = r'"code": ?"?([45]\d\d)\b'
 
-# Patterns are compiled when they are first used: that takes longer than all else of an import.
-_SUFFIX = r"[a-z0-9_-]{1,80}"
-_ALLOWED = (
-    # A LiteLLM renames what came from behind it, once per proxy: each prefix is one hop further in.
-    r"(?:llm_provider-){0,4}(?:"
-    + "|".join(
-        (
-            # providers: ids, timing, limits
-            r"x-request-id|request-id|apim-request-id|x-ms-region",
-            r"openai-processing-ms|openai-version",
-            rf"x-ratelimit-(?:limit|remaining|reset)(?:-{_SUFFIX})?",
-            rf"anthropic-ratelimit-{_SUFFIX}",
-            r"(?:x-)?ratelimitbysize-(?:limit|remaining|reset|query-cost)(?:-minute|-month)?",
-            r"x-ratelimit-tokens-query-cost|mistral-correlation-id|x-groq-region",
-            r"x-tokenlimit-(?:limit|remaining)|x-debug-trace-id",
-            r"x-(?:trial-)?endpoint-(?:monthly-)?call-(?:limit|remaining)",
-            r"retry-after|retry-after-ms",
-            r"x-amzn-(?:requestid|errortype|bedrock-invocation-latency)",
-            # LiteLLM
-            r"x-litellm-(?:call-id|version|model-group|model-name|model-id|cache-key)",
-            r"x-litellm-fallback-errors",
-            r"x-litellm-(?:attempted-retries|max-retries|attempted-fallbacks|classifier-cost)",
-            r"x-litellm-(?:overhead-duration-ms|response-duration-ms)",
-            r"x-litellm-response-cost(?:-[a-z-]{1,40})?",
-            r"x-litellm-[a-z]{1,20}-router-[a-z-]{1,40}",
-            # Portkey
-            r"x-portkey-(?:last-used-option-index|retry-attempt-count|gateway-exception)",
-            r"x-portkey-(?:provider|cache-status|trace-id)",
-            # others: what their rules read, and nothing else
-            r"x-bifrost-(?:request-id|trace-id|provider|resolved-model|fallback-index)",
-            r"x-bifrost-upstream-latency-ms",
-            r"x-bifrost-routing-info-(?:provider|model|primary-model|is-fallback)",
-            r"x-vsr-(?:schema-version|response-path|cache-hit|replay-id|looper-iterations)",
-            r"x-vsr-selected-(?:model|decision)",
-            r"x-otoroshi-llm-(?:model|provider|provider-kind|cost|duration-ms)|otoroshi-request-id",
-            r"x-otari-(?:request-id|guardrails)",
-            r"x-openrouter-cache-status|x-generation-id",
-            r"helicone-(?:id|cache|fallback-index|provider)",
-            r"ngrok-aig-(?:request-id|model|attempts)",
-            r"cf-aig-(?:log-id|step|cache-status|event-id)",
-            r"x-kong-(?:llm-model|upstream-latency|proxy-latency|response-latency|request-id)",
-            r"x-tensorzero-gateway-version|x-b2bua-session-id",
-            r"x-envoy-upstream-service-time|x-envoy-attempt-count",
-            r"server|x-cache-status",
-            r"x-inference-provider",  # Hugging Face's router: whom it asked
-        )
-    )
-    + ")"
-)
-_SECRET_WORDS = (
-    r"(?:^|[-_])(?:key|keys|apikey|auth|authorization|authentication|authenticate|bearer|cookie"
-    r"|cookie2|credential|credentials|csrf|jwt|password|secret|signature|token|xsrf)(?:[-_]|$)"
-)
-_SECRET_IN_SETTING = r"auth|cookie|credential|key|password|secret|token"
-_SECRET_VALUE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{8,}|\b[Bb]earer\s"
 
-
-class _Shape(NamedTuple):
+class _Shape:
     """Which of an answer's headers are kept: the attribute of each and its place in the answer."""
 
-    names: tuple[str, ...]
-    places: Callable[[Sequence[Any]], tuple[Any, ...]]
-    reduced: tuple[tuple[str, str], ...]
-    """Those whose value is not kept as it came, with the header's own name."""
+    __slots__ = ("names", "places", "reduced", "tells")
 
+    def __init__(self, names: tuple[str, ...], places: _Places, reduced: _Reduced) -> None:
+        self.names = names
+        self.places = places
+        self.reduced = reduced
+        """Those whose value is not kept as it came, with the header's own name."""
+        self.tells = not TELLING.isdisjoint(names)
+
+
+_Places = Callable[[Sequence[Any]], tuple[Any, ...]]
+"""Takes what is kept out of a sequence."""
+_Reduced = tuple[tuple[str, str], ...]
+
+
+_RETRY_AFTER = _PREFIX + "retry-after"
+_RETRY_AFTER_MS = _PREFIX + "retry-after-ms"
+PORTKEY_INDEX = _PREFIX + "x-portkey-last-used-option-index"
+STATE_THEIR_TIME = frozenset(
+    _PREFIX + name
+    for name in (
+        "x-bifrost-upstream-latency-ms",
+        "x-envoy-upstream-service-time",
+        "x-kong-upstream-latency",
+    )
+)
+"""What these gateways waited for others: the rest of our wait is theirs."""
+TELLING = STATE_THEIR_TIME | {PORTKEY_INDEX, _RETRY_AFTER, _RETRY_AFTER_MS}
+"""Headers from which more follows than what they say."""
 
 Row = tuple[bytes, ...] | tuple[str, ...]
 """One header: its name first, its value last."""
@@ -147,10 +127,10 @@ class _Names(dict["bytes | str", str]):
             return _PREFIX + name
         if self.otoroshi and name.startswith(self.otoroshi):
             name = _OTOROSHI + name[len(self.otoroshi) :]
-        if re.fullmatch(_ALLOWED, name) is None:
+        if re.fullmatch(ALLOWED, name) is None:
             return ""
         inner = _inner(name)
-        if inner not in _REDUCED and re.search(_SECRET_WORDS, inner):
+        if inner not in _REDUCED and re.search(SECRET_WORDS, inner):
             return ""
         return _PREFIX + name
 
@@ -177,30 +157,34 @@ def _inner(name: str) -> str:
 def _extra(names: Iterable[str]) -> frozenset[str]:
     """What `TOLLSPAN_RESPONSE_HEADERS` adds; a name that speaks of secrets never."""
     return frozenset(
-        name for name in (each.lower() for each in names) if not re.search(_SECRET_IN_SETTING, name)
+        name for name in (each.lower() for each in names) if not re.search(SECRET_IN_SETTING, name)
     )
 
 
 _OTOROSHI = "x-otoroshi-llm-"
 """What its rule reads; operators may choose another prefix."""
 
+_name, _value = itemgetter(0), itemgetter(-1)
 _names_of: object = None
 _names = _Names(frozenset(), "")
+_shapes = _names.shapes
 
 
 def pick(headers: Iterable[Row]) -> Picked:
     """The headers of a response that may stay, to be read in a moment."""
-    global _names_of, _names
+    global _names_of, _names, _shapes
     chosen = settings()
     if chosen is not _names_of:
         prefix = chosen.otoroshi_prefix.lower()
         _names, _names_of = _Names(_extra(chosen.response_headers), prefix), chosen
+        _shapes = _names.shapes
     received: Any = headers if type(headers) is list else [*headers]
     if not received:
         return _NO_SHAPE, ()
-    names, *_, values = zip(*received, strict=True)
-    shape = _names.shapes.get(names) or _names.shape(names)
-    return shape, shape.places(values)
+    names = (*map(_name, received),)
+    shape = _shapes.get(names) or _names.shape(names)
+    places = shape.places
+    return shape, (*map(_value, places(received)),)
 
 
 def kept(headers: Iterable[Row]) -> dict[str, str]:
@@ -273,17 +257,11 @@ def _reduced(name: str, text: str) -> str:
 
 def _clean(text: str) -> str:
     """`text` printable and short; empty if a secret stands in it, whatever the header's name."""
-    if ("sk-" in text or "earer" in text) and re.search(_SECRET_VALUE, text):
+    if ("sk-" in text or "earer" in text) and re.search(SECRET_VALUE, text):
         return ""
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable())
     return text[:MAX_VALUE_LENGTH]
-
-
-_RETRY_AFTER = _PREFIX + "retry-after"
-_RETRY_AFTER_MS = _PREFIX + "retry-after-ms"
-RETRY_AFTER = (_RETRY_AFTER, _RETRY_AFTER_MS)
-"""What `retry_after_s` reads."""
 
 
 def retry_after_s(found: Mapping[str, str], now_s: float) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from tollspan import semconv
 
@@ -128,22 +128,22 @@ def server(base_url: Any, url: str = "") -> tuple[str | None, int | None]:
 def servers(provider: Provider) -> Callable[[Any, str], Mapping[str, Any]]:
     """A look-up from client and URL to provider name, server address and port, for `provider`."""
     known: WeakKeyDictionary[Any, tuple[Any, Mapping[str, Any]]] = WeakKeyDictionary()
-    last: tuple[Any, Any, Mapping[str, Any]] = (lambda: None), None, {}
-    """The client that was asked last, weakly, its base URL, and what is known of it."""
+    last: tuple[Any, Any, str, Mapping[str, Any]] = None, None, "", {}
+    """What was asked last: the class of the client, its base URL and the path; and the answer."""
 
     def server_of(client: Any, url: str) -> Mapping[str, Any]:
         nonlocal last
         # The property of openai's client imports a module each time that it is read.
         base_url = getattr(client, "_base_url", None) or client.base_url
+        kind, where, path, found = last
+        if where is base_url and path == url and kind is type(client):
+            return found
         if url.startswith(_ABSOLUTE):
             return named(provider, client, *server(base_url, url))
-        whose, where, found = last
-        if whose() is client and where is base_url:
-            return found
         kept = known.get(client)
         if kept is None or kept[0] is not base_url:  # it can be set anew
             kept = known[client] = base_url, named(provider, client, *server(base_url))
-        last = ref(client), base_url, kept[1]
+        last = type(client), base_url, url, kept[1]
         return kept[1]
 
     return server_of

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +19,7 @@ from tollspan.guard import quietly
 
 from ._attempts import end, open_call
 from ._flight import Flight
-from ._httpx_headers import rows_of
+from ._httpx_headers import rows
 from ._onward import Onward
 from ._repeats import may_leave, note_answer, note_failure
 
@@ -157,8 +156,7 @@ def _answered(
 ) -> None:
     if flight.attempt is None:
         return
-    headers = response.headers
-    flight.answered(response.status_code, partial(rows_of(headers), headers))
+    flight.answered(response.status_code, rows(response.headers))
     if response.is_closed:  # a mock transport's responses are born read
         end(flight.attempt)
     else:

@@ -7,13 +7,12 @@ https://github.com/encode/httpx/blob/master/httpx/_models.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tollspan.remembered import Remembered
 
-__all__ = ["are_listed", "rows_of"]
+__all__ = ["are_listed", "rows"]
 
 
 def _are_listed(kind: Any) -> bool:
@@ -23,11 +22,9 @@ def _are_listed(kind: Any) -> bool:
     return getattr(kind({"Baggage": "a=b"}), "_list", None) == [(b"Baggage", b"baggage", b"a=b")]
 
 
-are_listed: Remembered[Any, bool] = Remembered(_are_listed, 64)
-
-_list, _raw = attrgetter("_list"), attrgetter("raw")
+are_listed: Callable[[Any], bool] = Remembered(_are_listed, 64).__getitem__
 
 
-def rows_of(headers: Any) -> Callable[[Any], Any]:
-    """What gives of headers of this class a row for each: the name first, the value last."""
-    return _list if are_listed[type(headers)] else _raw
+def rows(headers: Any) -> Sequence[Any]:
+    """Headers, a row for each: the name first, the value last."""
+    return headers._list if are_listed(type(headers)) else headers.raw  # type: ignore[no-any-return]

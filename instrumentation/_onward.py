@@ -9,7 +9,7 @@ an HTTP instrumentation would inject from the ambient baggage.
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any, Self
+from typing import Self
 
 from opentelemetry.context import Context
 
@@ -30,14 +30,14 @@ class Onward:
     """A block around one request on the wire. Its headers are changed inside and only there: a
     redirect copies them."""
 
-    __slots__ = ("_changes", "_headers", "_inside", "_known", "_token")
+    __slots__ = ("_before", "_changes", "_headers", "_inside", "_known")
 
     def __init__(self, known: Known) -> None:
         self._known = known
         self._headers: MutableMapping[str, str] = {}
         self._changes: _propagation.Changes = []
         self._inside: Context | None = None
-        self._token: Any = None
+        self._before = Context()
 
     def __enter__(self) -> Self:
         with quietly:
@@ -47,7 +47,7 @@ class Onward:
     def __exit__(self, *_: object) -> None:
         with quietly:
             if self._inside is not None:
-                contexts.detach(self._token, self._inside)
+                contexts.put_back(self._before, self._inside)
             _propagation.restore(self._headers, reversed(self._changes))
 
     def _depart(self) -> None:
@@ -58,10 +58,11 @@ class Onward:
             # The instrumentation overwrites the header, which must not travel on with a redirect.
             before = self._headers.get(_propagation.BAGGAGE)
             self._changes.append((_propagation.BAGGAGE, before))
+            self._before = contexts.current()
             self._inside = _propagation.baggage_for_instrumentation(
-                contexts.current(), self._headers, allowed=allowed, attributes=attributes
+                self._before, self._headers, allowed=allowed, attributes=attributes
             )
-            self._token = contexts.attach(self._inside)
+            contexts.attach(self._inside)
         elif allowed:
             self._changes += _propagation.write(self._headers, span=None, attributes=attributes)
         if not allowed and _propagation.BAGGAGE in self._headers:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["abandon_all", "end_at_exit", "live", "registered"]
 
-live: dict[int, Call] = {}
-"""Calls that have not ended, by `id`. Taking a call out of it is the right to end it: `pop` is
+live: dict[Call, Call] = {}
+"""Calls that have not ended. Taking a call out of it is the right to end it: `pop` is
 atomic, so of all threads that see an end only one writes it."""
 
 

@@ -15,13 +15,9 @@ from ._spec import Provider, Surface
 __all__ = ["Fetch", "Place", "fetches", "places"]
 
 
-class Place(NamedTuple):
-    """Where a request goes: its surface, the wire's name, and the model if the path carries it."""
-
-    surface: Surface
-    api: str
-    """Value of `tollspan.api`, such as `chat_completions`."""
-    model: str | None = None
+Place = tuple[Surface, str, "str | None"]
+"""Where a request goes: its surface, the wire's name (`tollspan.api`, such as `chat_completions`), and
+the model if the path carries it. Plain, as every call takes it apart."""
 
 
 class Fetch(NamedTuple):
@@ -65,10 +61,10 @@ def places(provider: Provider) -> Callable[[str], Place | None]:
         for length in (2, 1):
             end = "/" + "/".join(parts[-length:])
             if (surface := provider.paths.get(end)) is not None:
-                return Place(surface, end[1:].removeprefix("v1/").replace("/", "_"))
+                return surface, end[1:].removeprefix("v1/").replace("/", "_"), None
         for pattern, surface in patterns:
             if (found := pattern.fullmatch(path)) is not None:
-                return Place(surface, "messages", unquote(found["model"])[:512])
+                return surface, "messages", unquote(found["model"])[:512]
         return None
 
     # Bounded: paths with ids in them (`/responses/resp_1/cancel`) are as many as there are ids.

@@ -122,7 +122,7 @@ def write(
 
 def has_baggage(headers: MutableMapping[str, str]) -> bool:
     """Whether a request carries baggage; asked of every one that goes to a public host."""
-    if are_listed[type(headers)]:
+    if are_listed(type(headers)):
         return _LISTED in map(_listed_name, headers._list)  # type: ignore[attr-defined]
     return BAGGAGE in headers
 

@@ -11,6 +11,9 @@ from tollspan.remembered import Remembered
 _HUGEST = 2**63 - 1
 """Largest integer that OTLP carries; beyond it a count is nonsense."""
 
+_HUGEST_FLOAT = 2.0**63
+"""Of a float: with a whole number it is compared in many steps."""
+
 _LONGEST = 512
 """Longest string kept, in characters: names and ids are shorter, what is longer is hostile."""
 
@@ -115,7 +118,7 @@ def whole(value: Any) -> int | None:
 def number(value: Any, *path: str) -> float | None:
     """A finite number."""
     if not path and type(value) is float:
-        return value if -_HUGEST <= value <= _HUGEST else None
+        return value if -_HUGEST_FLOAT <= value <= _HUGEST_FLOAT else None
     found = get(value, *path) if path else value
     if (
         isinstance(found, (int, float))

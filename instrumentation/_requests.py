@@ -96,7 +96,7 @@ def _depart(flight: Flight, request: Any) -> None:
 def _answered(flight: Flight, response: Any) -> None:
     if flight.attempt is None:
         return
-    flight.answered(response.status_code, response.headers.items)
+    flight.answered(response.status_code, response.headers.items())
     raw = response.raw
     release = getattr(raw, "release_conn", None)
     if release is None or not hasattr(raw, "__dict__"):

@@ -78,6 +78,9 @@ class Surface(NamedTuple):
     """What an exception of the SDK states; an `error.type` in it goes before its class."""
     dials: Dials | None = None
     """Of operations whose model may be another one: not of embeddings, which would fit no others."""
+    glance: Callable[[Any], Any] | None = None
+    """As much of an answer as `response` reads, and nothing of what it says: that is read a moment
+    later, when the call is settled."""
 
 
 class Sent(NamedTuple):

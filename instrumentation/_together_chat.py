@@ -36,5 +36,7 @@ class _Fold(chat.ChoicesFold):
         return found
 
 
-CHAT = chat.CHAT._replace(response=_response, fold=estimating(_Fold), tells_usage_asked=False)
+CHAT = chat.CHAT._replace(
+    response=_response, fold=estimating(_Fold), tells_usage_asked=False, glance=None
+)
 COMPLETIONS = CHAT._replace(operation="text_completion")

@@ -54,7 +54,7 @@ def _sends(given: Mapping[str, Any]) -> Sent | None:
     if (prompt := _PROMPT.fullmatch(path)) is not None:
         return Sent(PROMPT, {**body, "prompt_id": prompt[1]}, path, base_url)
     place = _place(path)
-    return Sent(place.surface, body, path, base_url) if place is not None else None
+    return Sent(place[0], body, path, base_url) if place is not None else None
 
 
 def _asked(given: Mapping[str, Any], sent: Sent) -> Asked:

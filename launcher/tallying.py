@@ -60,7 +60,7 @@ def watch() -> None:
         from tollspan.instrumentation._open_calls import live  # loads the engine
 
         # Both: what has ended and waits to be settled stands in the second alone.
-        _older.update(list(live), map(id, list(calls.open_calls.values())))
+        _older.update(map(id, (*live, *calls.open_calls.values())))
 
 
 def unwatch() -> None:

@@ -9,13 +9,11 @@ https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-s
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from random import Random
 from time import time_ns
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
@@ -34,6 +32,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tollspan import contexts
+from tollspan import ids as drawn
 
 from .spanparts import Gathered, Later, LockLater
 from .unsampled import is_kept
@@ -45,22 +44,12 @@ _CLEAN = frozenset({str, int, float, bool, tuple})
 """Tuples are ours, of strings: nothing that comes from outside is one."""
 _RANDOM = 0x02
 """The flag of a random trace id, which older SDKs have no name for (W3C Trace Context Level 2)."""
-_FLAGS = {
-    (False, False): TraceFlags(TraceFlags.DEFAULT),
-    (False, True): TraceFlags(_RANDOM),
-    (True, False): TraceFlags(TraceFlags.SAMPLED),
-    (True, True): TraceFlags(TraceFlags.SAMPLED | _RANDOM),
-}
-"""By whether the span is sampled, and whether the id of its trace is random."""
+_SAMPLED_FLAGS = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.SAMPLED | _RANDOM)
+_DROPPED_FLAGS = TraceFlags(TraceFlags.DEFAULT), TraceFlags(_RANDOM)
+"""The second where the id of the trace is random."""
 _ROOM = 64
 """Attributes that a call gathers after its start, at most."""
 _SAMPLED, _DROPPED = Decision.RECORD_AND_SAMPLE, Decision.DROP
-_own = Random()
-"""Not the global one. A program that seeds that would give its calls the ids of the run before, and so
-they would count as the same calls; and with us it would draw other numbers than without."""
-if hasattr(os, "register_at_fork"):  # a child does not repeat its parent's ids
-    os.register_at_fork(after_in_child=_own.seed)
-getrandbits = _own.getrandbits
 _UNSET = Status()
 _NO_STATE = trace.INVALID_SPAN_CONTEXT.trace_state
 
@@ -75,24 +64,25 @@ def start_span(
     if type(tracer) is not Tracer:  # the launcher's stand-in names the one that it stands for now
         tracer = getattr(tracer, "real", tracer)
     known = _known
-    if known is None or known.tracer is not tracer:
+    if known is None or known[0] is not tracer:
         known = _learn(tracer)
         if known is None:
             return _started_by_sdk(tracer, name, attributes, start_ns)
-    tracer, kind, most = known
-    if (most is not None and len(attributes) + _ROOM > most) or not tracer._is_enabled():
+    tracer, kind, room, counted = known
+    if (room is not None and len(attributes) > room) or not tracer._is_enabled():
         return _started_by_sdk(tracer, name, attributes, start_ns)
     here = contexts.current()
-    above = trace.get_current_span(here).get_span_context() if _SPAN_KEY in here else None
+    is_inside = here.get(_SPAN_KEY) is not None
+    above = trace.get_current_span(here).get_span_context() if is_inside else None
     ids = tracer.id_generator
     ours = type(ids) is RandomIdGenerator  # whose steps are these two
-    span_id = (getrandbits(64) or 1) if ours else ids.generate_span_id()
+    span_id = drawn.span_id() if ours else ids.generate_span_id()
     if above is not None and above.is_valid:
         parent: SpanContext | None = above
         trace_id, random = above.trace_id, above.trace_flags.random_trace_id
     else:
         parent = None
-        trace_id = (getrandbits(128) or 1) if ours else ids.generate_trace_id()
+        trace_id = drawn.trace_id() if ours else ids.generate_trace_id()
         random = ours or ids.is_trace_id_random()
     added: Mapping[str, Any] | None = None
     if tracer.sampler is DEFAULT_ON:  # the usual one, whose answer is known
@@ -101,13 +91,13 @@ def start_span(
     else:
         asked = tracer.sampler.should_sample(here, trace_id, name, SpanKind.CLIENT, attributes, ())
         decision, state, added = asked.decision, asked.trace_state, asked.attributes
-    flags = _FLAGS[decision is _SAMPLED, random]
-    context = _context(trace_id, span_id, flags, state if state is not None else _NO_STATE)
-    ended = tracer._tracer_metrics.start_span(parent, decision)
+    flags = (_SAMPLED_FLAGS if decision is _SAMPLED else _DROPPED_FLAGS)[1 if random else 0]
+    named = trace_id, span_id, flags, state if state is not None else _NO_STATE
+    ended = counted(parent, decision) if counted is not None else None
     if decision is _DROPPED and not is_kept():
-        return NonRecordingSpan(context)
+        return NonRecordingSpan(_context(*named))
     span = _new(kind)
-    span.begin(name, context, parent, attributes, start_ns, ended)
+    span.begin(name, named, parent, attributes, start_ns, ended)
     if added is not None and added != attributes:  # a sampler may add some, or drop them all
         bounded: Any = span._attributes
         bounded._dict = {}
@@ -127,6 +117,19 @@ def _context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) 
     return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
 
 
+Ids = tuple[int, int, TraceFlags, TraceState]
+"""Of a trace and of a span, the span's flags and its trace state: what a `SpanContext` is made of."""
+
+
+class ContextLater:
+    """The context of a span, made when somebody asks for it: mostly when the call is settled."""
+
+    def __get__(self, span: Any, owner: type) -> Any:
+        if span is None:
+            return self
+        return span.__dict__.setdefault("_context", _context(*span.ids))
+
+
 _new = object.__new__
 
 _ending = threading.Lock()
@@ -140,7 +143,8 @@ class CallSpan(_Span):
     span has ended it is what goes to the exporters itself: nothing changes it any more.
     """
 
-    _context: SpanContext
+    ids: Ids
+    _context: Any = ContextLater()
     _kind = SpanKind.CLIENT
     _lock: Any = LockLater()
     _end_time = None
@@ -154,7 +158,7 @@ class CallSpan(_Span):
     def begin(
         self,
         name: str,
-        context: SpanContext,
+        ids: Ids,
         parent: SpanContext | None,
         attributes: dict[str, Any],
         start_ns: int,
@@ -162,14 +166,18 @@ class CallSpan(_Span):
     ) -> None:
         """What `__init__` would do, without the steps of the SDK's `__new__` before it."""
         self._name = name
-        self._context = context
+        self.ids = ids
         self._parent = parent
         self._start_time = start_ns
-        self._attributes = Gathered(attributes, self._limits.max_span_attributes)
+        self._attributes = gathered = _new(Gathered)
+        gathered._dict = attributes
+        most = self._limits.max_span_attributes
+        if most is not None:
+            gathered.maxlen = most
         self._record_end_metrics = ended
 
     def get_span_context(self) -> SpanContext:
-        return self._context
+        return self._context  # type: ignore[no-any-return]
 
     def _readable_span(self) -> ReadableSpan:
         return self
@@ -222,9 +230,10 @@ def _is_known(kind: type[_Span]) -> bool:
     ):
         return False
     context, limits = trace.INVALID_SPAN_CONTEXT, SpanLimits()
+    ids = 0, 0, TraceFlags(TraceFlags.DEFAULT), _NO_STATE
     theirs = kind("", context, resource=_Specimen.resource, limits=limits)
     ours = _new(_made_for(_Specimen(limits)))
-    ours.begin("", context, None, {}, 0, None)
+    ours.begin("", ids, None, {}, 0, None)
     flags = TraceFlags(TraceFlags.SAMPLED)
     if _context(1, 2, flags, _NO_STATE) != SpanContext(1, 2, is_remote=False, trace_flags=flags):
         return False
@@ -232,17 +241,12 @@ def _is_known(kind: type[_Span]) -> bool:
         isinstance(getattr(ours, name, ...), type(value))
         for name, value in vars(theirs).items()
         if name not in ("_kind", "_span_processor", "_start_time")
-    ) and vars(theirs).keys() >= vars(ours).keys() - {"_events", "_links"}
+    ) and vars(theirs).keys() >= vars(ours).keys() - {"_events", "_links", "ids"}
 
 
-class _Known(NamedTuple):
-    """A tracer that makes spans as above, with limits that do not bite."""
-
-    tracer: Tracer
-    kind: type[CallSpan]
-    most: int | None
-    """Attributes that a span of it may have."""
-
+_Known = tuple[Tracer, type[CallSpan], "int | None", "Callable[[Any, Any], Any] | None"]
+"""A tracer that makes spans as above, with limits that do not bite; their class; how many attributes
+a span of it may start with; and what counts them, where the SDK measures itself."""
 
 _kinds: WeakKeyDictionary[trace.Tracer, type[CallSpan]] = WeakKeyDictionary()
 _known: _Known | None = None
@@ -260,7 +264,10 @@ def _learn(tracer: trace.Tracer) -> _Known | None:
     kind = _kinds.get(tracer)
     if kind is None:
         kind = _kinds[tracer] = _made_for(tracer)
-    _known = known = _Known(tracer, kind, limits.max_span_attributes)
+    metrics = tracer._tracer_metrics
+    counted = None if type(metrics).__name__ == "NoOpTracerMetrics" else metrics.start_span
+    most = limits.max_span_attributes
+    _known = known = tracer, kind, None if most is None else most - _ROOM, counted
     return known
 
 

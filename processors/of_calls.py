@@ -75,7 +75,10 @@ class OfCalls(Others):
 
     def _sends_batches(self) -> bool:
         """Whether every processor behind this one is a batch processor; they may change."""
-        processors = getattr(self._active, "_span_processors", None)
+        try:
+            processors = self._active._span_processors  # type: ignore[union-attr]
+        except AttributeError:
+            processors = None
         if processors is not self._processors:
             self._processors = processors
             self._all_batch = type(processors) is tuple and all_batch(processors)

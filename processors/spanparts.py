@@ -22,11 +22,6 @@ class Gathered(BoundedAttributes):
     maxlen: int | None = None
     _immutable = False
 
-    def __init__(self, attributes: dict[str, Any], most: int | None) -> None:
-        self._dict = attributes
-        if most is not None:
-            self.maxlen = most
-
 
 class Later:
     """The list of a span's events or links, made when somebody asks for it: calls have none."""

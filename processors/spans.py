@@ -73,7 +73,7 @@ class TollspanProcessor(OfCalls):
             self._then.on_start(span, parent_context)
         with quietly:
             if _is_of_call(span):
-                self._live.put(span._context.span_id, span)
+                self._live.put(span.ids[1], span)
                 if others := opened_here():
                     self._is_beside(span, others)
                 return

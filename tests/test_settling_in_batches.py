@@ -522,6 +522,22 @@ print(os.getpid(), *children, flush=True)
     assert (of.count(parent), of.count(first), of.count(second)) == (3, 1, 3)
 
 
+def test_what_a_caller_makes_of_its_answer_is_not_told(
+    unwoken: None, exporter: InMemorySpanExporter
+) -> None:
+    with running(batching(exporter)) as provider:
+        answer = ask()
+        stated = answer.model, answer.usage.prompt_tokens, answer.choices[0].finish_reason
+        answer.model, answer.usage.prompt_tokens = "mine", 0
+        answer.choices.clear()
+        assert len(ended._waiting) == 1
+        provider.force_flush()
+    (span,) = [span for span in exporter.get_finished_spans() if span.name.startswith("chat ")]
+    told = span.attributes or {}
+    names = semconv.RESPONSE_MODEL, semconv.INPUT_TOKENS, semconv.FINISH_REASONS
+    assert [told[name] for name in names] == [*stated[:2], (stated[2],)]
+
+
 def test_of_an_answer_only_its_headers_are_held_while_its_call_waits(
     unwoken: None, exporter: InMemorySpanExporter
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tollspan.instrumentation._chat_completions import CHAT
 from tollspan.instrumentation._completions import COMPLETIONS
+from tollspan.instrumentation._read import members
 
 USAGE = {
     "prompt_tokens": 1370,
@@ -88,6 +90,55 @@ def test_an_answer_reads_as_attributes(made: Any) -> None:
 @pytest.mark.parametrize("made", [_as_is, _piece])
 def test_a_stream_reads_as_the_plain_answer(made: Any) -> None:
     assert _folded([made(chunk) for chunk in CHUNKS]) == EXPECTED
+
+
+CALLED = [
+    {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": '{"of": "a"}'}},
+    {"id": "2", "type": "custom", "custom": {"name": "run", "input": "b"}},
+]
+ODD: list[Any] = [
+    ANSWER,
+    ANSWER | {"choices": [{"finish_reason": "tool_calls", "message": {"tool_calls": CALLED}}]},
+    ANSWER | {"choices": [{"index": n, "finish_reason": "stop"} for n in range(300)]},
+    ANSWER | {"usage": {"prompt_tokens": 5, "cost": 0.25, "prompt_tokens_details": None}},
+    ANSWER | {"usage": {"prompt_tokens": 5, "prompt_tokens_details": [1], "cost": {"a": 1}}},
+    ANSWER | {"usage": [1, 2], "choices": "none", "error": {"code": 502}},
+    ANSWER | {"usage": None, "choices": [None, 3, {"message": "said", "finish_reason": 7}]},
+    ANSWER | {"episode_id": "e", "choices": [{"message": {"tool_calls": "all"}}]},
+    {},
+    None,
+]
+
+
+@pytest.mark.parametrize("made", [_as_is, _answer])
+@pytest.mark.parametrize("answer", ODD)
+def test_a_glance_keeps_all_that_is_read_later_and_nothing_that_is_said(
+    answer: Any, made: Any
+) -> None:
+    assert CHAT.glance is not None
+    shown = copy.deepcopy(made(answer)) if isinstance(answer, dict) else answer
+    read = CHAT.response(copy.deepcopy(shown))
+    held = CHAT.glance(shown)
+    assert CHAT.response(held) == read
+    kept = [choice for choice in held["choices"] if "content" in choice.get("message", {})]
+    assert kept == []
+    assert "arguments" not in str(held["choices"])
+
+
+@pytest.mark.parametrize("made", [_as_is, ChatCompletion.model_validate])
+def test_what_a_caller_makes_of_its_answer_changes_nothing(made: Any) -> None:
+    assert CHAT.glance is not None
+    answer = made(copy.deepcopy(ANSWER))
+    held = CHAT.glance(answer)
+    usage = answer["usage"] if isinstance(answer, dict) else vars(answer)["usage"]
+    for counted in (members(usage)["prompt_tokens_details"], usage):
+        parts: Any = members(counted)
+        for name in list(parts):
+            parts[name] = None
+    parts = members(answer)
+    parts["choices"].clear()
+    parts["model"] = parts["id"] = "another"
+    assert dict(CHAT.response(held)) == EXPECTED
 
 
 def test_the_last_usage_wins_and_running_totals_are_never_summed() -> None:

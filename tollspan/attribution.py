@@ -123,7 +123,7 @@ class attribute:
         TypeError: an argument without its name, or with one that is not among these.
     """
 
-    __slots__ = ("_given", "_tokens")
+    __slots__ = ("_entered", "_given")
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class attribute:
         if data_mode is not None and data_mode not in DATA_MODES:
             raise ValueError(f"data_mode={data_mode!r}: write one of {', '.join(DATA_MODES)}")
         self._given: dict[str, str] = {}
-        self._tokens: list[tuple[Any, context.Context]] = []
+        self._entered: list[tuple[context.Context, context.Context]] = []
         values = (endpoint, prompt, prompt_version, tenant, user, session, request_id, data_mode)
         with quietly:
             for name, value in zip(FIELDS.values(), values, strict=True):
@@ -172,11 +172,11 @@ class attribute:
                 self._given[semconv.TAG_PREFIX + label[:64]] = text
 
     def __enter__(self) -> Self:
-        self._tokens.append(self._enter())
+        self._entered.append(self._enter())
         return self
 
     def __exit__(self, *_: object) -> None:
-        contexts.detach(*self._tokens.pop())
+        contexts.put_back(*self._entered.pop())
 
     def __call__(self, function: _F) -> _F:
         if any(is_kind(function) for is_kind in _KINDS):
@@ -184,31 +184,32 @@ class attribute:
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            token, entered = self._enter()  # by hand: `with` costs more than all the rest of this
+            before, entered = self._enter()  # by hand: `with` costs more than all the rest of this
             try:
                 return function(*args, **kwargs)
             finally:
-                contexts.detach(token, entered)
+                contexts.put_back(before, entered)
 
         return cast(_F, inside)
 
-    def _enter(self) -> tuple[Any, context.Context]:
+    def _enter(self) -> tuple[context.Context, context.Context]:
         before = contexts.current()
         outer: Any = before.get(_KEY)
         block = {**outer, **self._given} if outer else self._given
         if len(block) > _MOST_FIELDS:
             block = _fewer(block, self._given)
         entered = contexts.added(before, _KEY, block)
-        return contexts.attach(entered), entered
+        contexts.attach(entered)
+        return before, entered
 
     @contextmanager
     def _again(self) -> Generator[None, None, None]:
         """A fresh entry of the same block: decorated functions run concurrently."""
-        token, entered = self._enter()
+        before, entered = self._enter()
         try:
             yield
         finally:
-            contexts.detach(token, entered)
+            contexts.put_back(before, entered)
 
 
 def _fewer(block: Mapping[str, str], inner: Mapping[str, str]) -> dict[str, str]:

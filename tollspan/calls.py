@@ -55,15 +55,17 @@ class Attempt:
         self.parent_id = 0
         """Span id of the call that made it; calls around that one list it too."""
         self.attributes: dict[str, Any] = {}
-        self.unread: Callable[[Attempt], Mapping[str, Any]] | None = None
-        """Gives more of `attributes`, for who needs what the response headers say: see `read`."""
+        self.unread: tuple[Callable[[Any], Mapping[str, Any]], Any] | None = None
+        """What gives more of `attributes`, and of what, for who needs what the response headers say:
+        see `read`."""
 
     def read(self) -> None:
         """Have all that is known in `attributes`: the headers of a good answer wait until the call
         is settled, or somebody asks."""
         unread, self.unread = self.unread, None
         if unread is not None:
-            self.attributes.update(unread(self))
+            read, found = unread
+            self.attributes.update(read(found))
 
 
 class Refusal(Exception):
@@ -105,6 +107,14 @@ class Sending(Protocol):
 _NOTHING: Mapping[str, Any] = {}
 
 
+def _id_of(span: Any) -> int:
+    """A span that `start_span` made has its ids at hand, and its context only when it is asked for."""
+    try:
+        return span.ids[1]  # type: ignore[no-any-return]
+    except AttributeError:
+        return span.get_span_context().span_id  # type: ignore[no-any-return]
+
+
 class OpenCall:
     """One SDK call from its start to its end.
 
@@ -135,7 +145,7 @@ class OpenCall:
 
     def __init__(self, span: trace.Span, start_ns: int, outer: OpenCall | None = None) -> None:
         self.span = span
-        self.span_id = span.get_span_context().span_id
+        self.span_id = _id_of(span)
         self.start_ns = start_ns
         self.end_ns = 0
         self.outer = outer
@@ -171,7 +181,7 @@ class OpenCall:
     def carry(self, span: trace.Span) -> None:
         """Make `span` the call's; its id is 0 while an adopted one has not started."""
         self.span = span
-        self.span_id = span.get_span_context().span_id
+        self.span_id = _id_of(span)
 
     def finish(self) -> None:
         """The call has ended: settle it, end its span and release it. Once, by whoever is told to."""

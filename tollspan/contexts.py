@@ -8,14 +8,13 @@ https://github.com/open-telemetry/opentelemetry-python/tree/main/opentelemetry-a
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar, Token
-from typing import Any
+from contextvars import ContextVar
 
 from opentelemetry import context
 from opentelemetry.context import _RUNTIME_CONTEXT, Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
-__all__ = ["added", "attach", "current", "detach"]
+__all__ = ["added", "attach", "current", "put_back"]
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -27,8 +26,7 @@ def _variable() -> ContextVar[Context] | None:
 _kept = _variable()
 
 current: Callable[[], Context] = context.get_current if _kept is None else _kept.get
-attach: Callable[[Context], Any] = context.attach if _kept is None else _kept.set
-"""Gives the token that `detach` takes."""
+attach: Callable[[Context], object] = context.attach if _kept is None else _kept.set
 
 
 def added(context: Context, key: str, value: object) -> Context:
@@ -38,19 +36,11 @@ def added(context: Context, key: str, value: object) -> Context:
     return inside
 
 
-def detach(token: Any, attached: Context) -> None:
-    """Go back to what was before `attached`, unless something else is current.
+def put_back(before: Context, attached: Context) -> None:
+    """Go back to `before`, unless something else than `attached` is current by now.
 
-    In silence where that cannot be done: a generator that is dropped is finished by another task, in
-    a copy of the context that it entered. The token is not valid there, and the API would log an
-    error for nothing.
+    By the value, not by the token of `attach`: whoever drops a generator or a coroutine has it
+    finished in a copy of its context, where the token is not valid.
     """
-    if current() is not attached:
-        return
-    if not isinstance(token, Token):
-        context.detach(token)
-        return
-    try:  # noqa: SIM105  (`suppress` costs as much as all the rest of this)
-        token.var.reset(token)
-    except ValueError:
-        pass
+    if current() is attached:
+        attach(before)
