@@ -7,7 +7,9 @@ call, and comes from afar into the processor's cache each time that it is needed
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from random import Random
+from typing import Any, TypeVar
 
 __all__ = ["request_id", "span_id", "trace_id"]
 
@@ -16,45 +18,38 @@ _random = Random()
 so that they count as the same calls; and with us it would draw other numbers than without."""
 
 _MANY = 64
-_spans: list[int] = []
-_traces: list[int] = []
-_requests: list[str] = []
+_waiting: list[list[Any]] = []
+_Id = TypeVar("_Id")
 
 
-def span_id() -> int:
-    """64 bits, never 0, which means none."""
-    try:
-        return _spans.pop()  # atomic: no two threads get the same
-    except IndexError:
-        draw = _random.getrandbits
-        _spans.extend([draw(64) or 1 for _ in range(_MANY)])
-        return draw(64) or 1
+def _many(draw: Callable[[], _Id]) -> Callable[[], _Id]:
+    """Gives one at a time of what `draw` gives, drawn `_MANY` at a time."""
+    drawn: list[_Id] = []
+    _waiting.append(drawn)
+
+    def one() -> _Id:
+        try:
+            return drawn.pop()  # atomic: no two threads get the same
+        except IndexError:
+            drawn.extend([draw() for _ in range(_MANY)])
+            return draw()
+
+    return one
 
 
-def trace_id() -> int:
-    """128 bits, never 0."""
-    try:
-        return _traces.pop()
-    except IndexError:
-        draw = _random.getrandbits
-        _traces.extend([draw(128) or 1 for _ in range(_MANY)])
-        return draw(128) or 1
+span_id = _many(lambda: _random.getrandbits(64) or 1)
+"""64 bits, never 0, which means none."""
 
+trace_id = _many(lambda: _random.getrandbits(128) or 1)
+"""128 bits, never 0."""
 
-def request_id() -> str:
-    """32 hex digits."""
-    try:
-        return _requests.pop()
-    except IndexError:
-        draw = _random.getrandbits
-        # A third of what formatting takes.
-        _requests.extend([draw(128).to_bytes(16, "big").hex() for _ in range(_MANY)])
-        return draw(128).to_bytes(16, "big").hex()
+request_id = _many(lambda: _random.getrandbits(128).to_bytes(16, "big").hex())
+"""32 hex digits: so in a third of what formatting takes."""
 
 
 def _after_fork() -> None:
     """A child does not repeat its parent's ids."""
-    for drawn in (_spans, _traces, _requests):
+    for drawn in _waiting:
         drawn.clear()
     _random.seed()
 
