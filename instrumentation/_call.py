@@ -15,10 +15,10 @@ from tollspan.ids import request_id
 
 from . import _attempts, _dropped, _open_calls
 from ._belonging import belong, join
-from ._blocked import refusal, stopped
+from ._blocked import refusal
 from ._context import entered
 from ._open_calls import live
-from ._settling import settle, stated
+from ._settling import Ending, concluded, settle, stated
 from ._spec import Attributes, Fold, Surface
 
 __all__ = ["Call"]
@@ -26,12 +26,9 @@ __all__ = ["Call"]
 _NOWHERE = Context()
 _open = calls.OpenCall.__init__  # to ask `super()` for it costs as much as it does
 _UNREAD = ""
-"""The status of a call whose answer is read when it is settled."""
-_Ending = tuple[str, Attributes, "str | None"]
-"""How a call ended: its status, what was found, and what the span's status says of a failure. With
-`_UNREAD`, what was found is what the surface's `response` reads."""
-
-_UNKNOWN: _Ending = "success", {}, None
+"""The status of a call whose answer is read when it is settled: what was found is what the surface's
+`response` reads."""
+_UNKNOWN: Ending = "success", {}, None
 
 
 class Call(calls.OpenCall):
@@ -66,7 +63,7 @@ class Call(calls.OpenCall):
         self._first_chunk_s: float | None = None
         self._fold: Fold | None = None
         self._opened: list[Call] = []
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
         """None before it ended, and when it has been finished."""
         self._before = _NOWHERE
         self._inside: Context | None = None
@@ -189,7 +186,7 @@ class Call(calls.OpenCall):
 
     def told(self, found: Attributes) -> None:
         """The whole answer is there, and read."""
-        self.end(*_concluded(self._stated(found)))
+        self.end(*concluded(self._stated(found)))
 
     def _stated(self, found: Attributes) -> Attributes:
         return stated(self, found) if semconv.COST_REPORTED in found else found
@@ -197,7 +194,7 @@ class Call(calls.OpenCall):
     def complete(self) -> None:
         """The stream was read to its end."""
         with quietly:
-            self.end(*_concluded(self._folded()))
+            self.end(*concluded(self._folded()))
             return
         self.end("success", {})
 
@@ -206,7 +203,7 @@ class Call(calls.OpenCall):
         with quietly:
             found = self._folded()
             if semconv.FINISH_REASONS in found or semconv.ERROR_TYPE in found:
-                self.end(*_concluded(found))
+                self.end(*concluded(found))
             else:
                 self.end("abandoned", found)
             return
@@ -269,11 +266,11 @@ class Call(calls.OpenCall):
                 return
         self.finish()
 
-    def _read(self, status: str, found: Attributes, failure: str | None) -> _Ending:
+    def _read(self, status: str, found: Attributes, failure: str | None) -> Ending:
         """An ending that is read already is what it was."""
         if status != _UNREAD:
             return status, found, failure
-        return _concluded(self._stated(self.surface.response(found)))
+        return concluded(self._stated(self.surface.response(found)))
 
     def _may_wait(self) -> bool:
         """Whether nobody can see it if this call is finished a moment later."""
@@ -315,14 +312,6 @@ class Call(calls.OpenCall):
 
 def _unread(chunk: Any) -> None:
     """A chunk of a surface that gathers none."""
-
-
-def _concluded(found: Attributes) -> _Ending:
-    """How a call ended whose whole answer has come."""
-    if (kind := found.get(semconv.ERROR_TYPE)) is not None:
-        return "error", found, str(kind)
-    blocked = semconv.BLOCKED_BY in found or stopped(found.get(semconv.FINISH_REASONS))
-    return "blocked" if blocked else "success", found, None
 
 
 _dropped.ends(lambda call: call.abandon())

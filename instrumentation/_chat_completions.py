@@ -12,6 +12,7 @@ from typing import Any
 from tollspan import semconv
 from tollspan.config import settings
 
+from ._chat_glance import glance
 from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
 from ._read import (
@@ -162,33 +163,6 @@ def response(answer: Any) -> Attributes:
     if failure := body.get("error"):
         found[semconv.ERROR_TYPE] = error_type(failure)
     return found
-
-
-def glance(answer: Any) -> Mapping[str, Any]:
-    """An answer without what it says, for `response` to read when the caller has it already, and may
-    have changed it."""
-    body = {**members(answer)}
-    if (usage := body.get("usage")) is not None:
-        body["usage"] = counted = {**members(usage)}
-        for name in _PARTS:
-            if (part := counted.get(name)) is not None:
-                counted[name] = {**members(part)}
-    choices = items(body.get("choices"))
-    body["choices"] = [
-        _outcome(members(each)) for each in (choices if len(choices) <= 128 else choices[:128])
-    ]
-    return body
-
-
-_PARTS = ("prompt_tokens_details", "completion_tokens_details", "server_tool_use")
-
-
-def _outcome(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = {"finish_reason": choice.get("finish_reason")}
-    if tools := members(choice.get("message")).get("tool_calls"):
-        called = [{"function": {"name": name_of(each)}} for each in items(tools)]
-        known["message"] = {"tool_calls": called}
-    return known
 
 
 def error_type(failure: Any) -> str:

@@ -8,6 +8,7 @@ from tollspan import calls, semconv
 from tollspan.guard import quietly
 
 from . import _attempts
+from ._blocked import stopped
 from ._headroom import headroom
 from ._hosts import provider_at
 from ._restated import counted_by_library, restated
@@ -16,7 +17,10 @@ from ._spec import Attributes
 if TYPE_CHECKING:
     from ._call import Call
 
-__all__ = ["settle", "stated"]
+__all__ = ["Ending", "concluded", "settle", "stated"]
+
+Ending = tuple[str, Attributes, "str | None"]
+"""How a call ended: its status, what was found, and what the span's status says of a failure."""
 
 
 def stated(call: Call, found: Attributes) -> Attributes:
@@ -25,6 +29,14 @@ def stated(call: Call, found: Attributes) -> Attributes:
     if not free or call.attributes.get(semconv.PROVIDER) == "openrouter":
         return found
     return {name: value for name, value in found.items() if name != semconv.COST_REPORTED}
+
+
+def concluded(found: Attributes) -> Ending:
+    """How a call ended whose whole answer has come."""
+    if (kind := found.get(semconv.ERROR_TYPE)) is not None:
+        return "error", found, str(kind)
+    blocked = semconv.BLOCKED_BY in found or stopped(found.get(semconv.FINISH_REASONS))
+    return "blocked" if blocked else "success", found, None
 
 
 def settle(call: Call, status: str, found: Attributes, first_chunk_s: float | None) -> None:
