@@ -59,7 +59,7 @@ def _carries_a_call(span: trace.Span) -> bool:
 def _has_a_tracer(kind: Any) -> bool:
     """Whether clients of this class have what `_traces_itself` looks at: most never do."""
     return hasattr(kind, "_tracer") or any(
-        str(each.__module__).startswith("mistralai") for each in kind.__mro__
+        str(each.__module__).startswith(("anthropic", "mistralai")) for each in kind.__mro__
     )
 
 

@@ -1,7 +1,7 @@
 """Ids that we make ourselves: of traces, spans and requests.
 
-They are drawn many at a time: the code that draws one and writes it out is in nobody else's way of a
-call, and comes from afar into the processor's cache each time that it is needed.
+They are drawn many at a time: nothing else in a call runs the code that draws one and writes it out, so
+it would come from afar into the processor's cache each time.
 """
 
 from __future__ import annotations
