@@ -12,7 +12,8 @@ from typing import Any
 from tollspan import semconv
 from tollspan.config import settings
 
-from ._chat_glance import glance
+from ._chat_glance import Plain, glance, read
+from ._chat_usage import ANSWER, read_usage
 from ._estimate import estimate_input, estimating
 from ._gateway_facts import tell
 from ._read import (
@@ -23,14 +24,12 @@ from ._read import (
     items,
     members,
     number,
-    some,
     take,
     text,
     texts,
     true,
     whole,
 )
-from ._reported_cost import reported_cost
 from ._spec import Attributes, Dials, Surface
 from ._tools import add_called, add_sent, name_of
 
@@ -83,50 +82,7 @@ _REQUEST: tuple[Rule, ...] = (
     ("reasoning_effort", semconv.REQUEST_REASONING_LEVEL, text),
 )
 
-_asked = by_keys(_REQUEST)
-
-_ANSWER: tuple[Rule, ...] = (
-    ("id", semconv.RESPONSE_ID, text),
-    ("model", semconv.RESPONSE_MODEL, text),
-    ("service_tier", semconv.SERVICE_TIER, text),
-    ("provider", semconv.RESPONSE_PROVIDER, text),
-)
-
-_USAGE: tuple[Rule, ...] = (
-    ("prompt_tokens", semconv.INPUT_TOKENS, count),
-    ("completion_tokens", semconv.OUTPUT_TOKENS, count),
-    # DeepSeek, and LiteLLM for models of Anthropic; both count them in `prompt_tokens`.
-    ("prompt_cache_hit_tokens", semconv.CACHE_READ_TOKENS, count),
-    ("cache_read_input_tokens", semconv.CACHE_READ_TOKENS, count),
-    ("cache_creation_input_tokens", semconv.CACHE_WRITE_TOKENS, count),
-    ("num_sources_used", semconv.OTHER_FEES, some),  # of xAI's searches, each has its fee
-)
-
-_INPUT: tuple[Rule, ...] = (
-    ("cached_tokens", semconv.CACHE_READ_TOKENS, count),
-    ("cache_creation_tokens", semconv.CACHE_WRITE_TOKENS, count),
-    ("cache_write_tokens", semconv.CACHE_WRITE_TOKENS, count),
-    ("audio_tokens", semconv.AUDIO_INPUT_TOKENS, some),
-    ("image_tokens", semconv.IMAGE_INPUT_TOKENS, some),
-    ("text_tokens", semconv.TEXT_INPUT_TOKENS, some),
-)
-
-_OUTPUT: tuple[Rule, ...] = (
-    ("reasoning_tokens", semconv.REASONING_TOKENS, count),
-    ("audio_tokens", semconv.AUDIO_OUTPUT_TOKENS, some),
-    ("image_tokens", semconv.IMAGE_OUTPUT_TOKENS, some),
-    ("text_tokens", semconv.TEXT_OUTPUT_TOKENS, some),
-)
-
-_answered, _used = by_keys(_ANSWER), by_keys(_USAGE)
-_input, _output = by_keys(_INPUT), by_keys(_OUTPUT)
-
-# Anthropic's, and LiteLLM's for Anthropic.
-TOOLS: tuple[Rule, ...] = (("web_search_requests", semconv.WEB_SEARCHES, count),)
-CACHE_WRITE: tuple[Rule, ...] = (
-    ("ephemeral_5m_input_tokens", semconv.CACHE_WRITE_5M_TOKENS, some),
-    ("ephemeral_1h_input_tokens", semconv.CACHE_WRITE_1H_TOKENS, some),
-)
+_asked, _answered = by_keys(_REQUEST), by_keys(ANSWER)
 
 
 def request(body: Mapping[str, Any]) -> Attributes:
@@ -141,6 +97,8 @@ def request(body: Mapping[str, Any]) -> Attributes:
 
 
 def response(answer: Any) -> Attributes:
+    if type(answer) is Plain:
+        return read(answer)
     found: dict[str, Any] = {}
     body = members(answer)
     take(found, body, _answered(tuple(body)))
@@ -171,38 +129,6 @@ def error_type(failure: Any) -> str:
     return text(code) or str(count(code) or "") or text(failure, "type") or "error"
 
 
-def read_usage(found: dict[str, Any], usage: Any) -> None:
-    """Token counts and the cost that the body states. `prompt_tokens` includes the cached ones."""
-    stated = members(usage)
-    take(found, stated, _used(tuple(stated)))
-    if "-search-" in found.get(semconv.RESPONSE_MODEL, ""):
-        found[semconv.WEB_SEARCHES] = 1  # gpt-…-search-preview, -api: each answer has its fee
-    if (details := stated.get("prompt_tokens_details")) is not None:
-        parts = members(details)
-        take(found, parts, _input(tuple(parts)))
-        if (written := parts.get("cache_creation_token_details")) is not None:
-            take(found, members(written), CACHE_WRITE)
-    if (details := stated.get("completion_tokens_details")) is not None:
-        parts = members(details)
-        take(found, parts, _output(tuple(parts)))
-        if found.get(semconv.REASONING_TOKENS):
-            _include_reasoning(found, stated)
-    if (tools := stated.get("server_tool_use")) is not None:
-        take(found, members(tools), TOOLS)
-    if (cost := reported_cost(stated)) is not None:
-        found[semconv.COST_REPORTED] = cost
-
-
-def _include_reasoning(found: dict[str, Any], stated: Mapping[str, Any]) -> None:
-    """xAI leaves reasoning out of `completion_tokens`; its own total tells."""
-    reasoning = found[semconv.REASONING_TOKENS]
-    asked, answered = found.get(semconv.INPUT_TOKENS), found.get(semconv.OUTPUT_TOKENS)
-    if asked is None or answered is None:
-        return
-    if count(stated.get("total_tokens")) == asked + answered + reasoning:
-        found[semconv.OUTPUT_TOKENS] = answered + reasoning
-
-
 class ChoicesFold:
     """Chunks of choices: the first name and id, the last usage, finish reasons by choice index."""
 
@@ -231,7 +157,7 @@ class ChoicesFold:
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
         found: dict[str, Any] = {}
-        take(found, chunk, _ANSWER)
+        take(found, chunk, ANSWER)
         tell(found, chunk)
         tier = found.get(semconv.SERVICE_TIER)
         self._found = {**found, **self._found}

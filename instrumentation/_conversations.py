@@ -12,6 +12,7 @@ from typing import Any
 from tollspan import semconv
 
 from . import _chat_completions as chat
+from . import _chat_usage
 from ._events import inside
 from ._mistral_chat import stated, streamed
 from ._read import Rule, count, items, members, some, take, text
@@ -71,7 +72,7 @@ def _read_usage(found: dict[str, Any], usage: Any) -> None:
     """Token counts. What connectors brought in is input that `prompt_tokens` may leave out: where
     it does, the total says so."""
     parts = stated(usage)
-    chat.read_usage(found, parts)
+    _chat_usage.read_usage(found, parts)
     asked, answered = found.get(semconv.INPUT_TOKENS), found.get(semconv.OUTPUT_TOKENS)
     if (brought := some(parts.get("connector_tokens"))) is not None:
         found[semconv.CONNECTOR_TOKENS] = brought

@@ -18,7 +18,7 @@ from tollspan import semconv
 
 from ._read import get, items, members, text
 
-__all__ = ["failure", "filtered", "strategy", "tell"]
+__all__ = ["SHOWN_BY", "failure", "filtered", "strategy", "tell"]
 
 _MOST = 999
 _LONGEST = 65_536
@@ -68,12 +68,13 @@ _SHOWN: Mapping[str, Callable[[dict[str, Any], Any], None]] = {
     "model_selection_details": _foundry,
     "openrouter_metadata": _openrouter,
 }
-_KEYS = frozenset(_SHOWN)
+SHOWN_BY = frozenset(_SHOWN)
+"""Keys of a body that `tell` reads."""
 
 
 def tell(found: dict[str, Any], body: Mapping[str, Any]) -> None:
     """Add to `found` what the body of an answer, or a chunk of one, shows of a gateway."""
-    if _KEYS.isdisjoint(body):
+    if SHOWN_BY.isdisjoint(body):
         return
     for key, read in _SHOWN.items():
         if (value := body.get(key)) is not None:

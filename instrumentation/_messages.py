@@ -11,7 +11,8 @@ from typing import Any
 
 from tollspan import semconv
 
-from ._chat_completions import CACHE_WRITE, TOOLS, effort, error_type, inner_format, output_type
+from ._chat_completions import effort, error_type, inner_format, output_type
+from ._chat_usage import CACHE_WRITE, TOOLS
 from ._gateway_facts import tell
 from ._read import Rule, count, items, members, number, take, text, texts, true
 from ._spec import Attributes, Dials, Surface

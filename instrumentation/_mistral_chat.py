@@ -12,6 +12,7 @@ from typing import Any
 from tollspan import semconv
 
 from . import _chat_completions as chat
+from . import _chat_usage
 from ._embeddings import EMBEDDINGS as PLAIN
 from ._estimate import estimating
 from ._events import inside
@@ -52,7 +53,7 @@ def stated(value: Any) -> Mapping[str, Any]:
 def read_usage(found: dict[str, Any], usage: Any) -> None:
     """Token counts, and seconds of sound, which are billed beside the tokens of the text."""
     parts = stated(usage)
-    chat.read_usage(found, parts)
+    _chat_usage.read_usage(found, parts)
     take(found, parts, _USAGE)
 
 

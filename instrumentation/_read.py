@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from tollspan.remembered import Remembered
@@ -41,14 +42,21 @@ def members(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else _NOTHING
 
 
-def take(found: dict[str, Any], source: Mapping[str, Any], rules: Iterable[Rule]) -> None:
-    """Read `source` by `rules` into `found`; of two rules for one attribute the later wins.
+def take(found: dict[str, Any], source: Mapping[str, Any], rules: Sequence[Rule]) -> None:
+    """Read `source` by `rules` into `found`; of two rules for one attribute the later wins."""
+    take_rows(found, rules, map(source.get, map(_key, rules)))
+
+
+_key = itemgetter(0)
+
+
+def take_rows(found: dict[str, Any], rules: Sequence[Rule], values: Iterable[Any]) -> None:
+    """As `take`, of the values that a source has for each of the `rules`.
 
     What nearly every answer has, whole numbers and short strings, is read here as `count` and `text`
     would: calling them costs more than what they do.
     """
-    for key, name, read in rules:
-        value = source.get(key)
+    for (_, name, read), value in zip(rules, values, strict=False):
         if value is None:
             continue
         if read is count:
@@ -70,6 +78,13 @@ def by_keys(rules: Sequence[Rule]) -> Callable[[tuple[Any, ...]], Sequence[Rule]
         return tuple(rule for rule in rules if rule[0] in keys)
 
     return Remembered(applying, 256).__getitem__
+
+
+def values_of(keys: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What gives the values of `keys` in a source that has them all."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda source: tuple(source[key] for key in keys)
 
 
 def get(value: Any, *path: str) -> Any:

@@ -12,9 +12,10 @@ from typing import Any
 
 from ._read import count, flag, number, text
 
-__all__ = ["reported_cost"]
+__all__ = ["COSTS", "reported_cost"]
 
-_NAMES = frozenset({"cost", "tensorzero_cost", "cost_in_usd_ticks"})
+COSTS = frozenset({"cost", "tensorzero_cost", "cost_in_usd_ticks"})
+"""Keys of a `usage` without which it states none."""
 _TICKS_PER_USD = 10_000_000_000
 
 
@@ -25,7 +26,7 @@ def reported_cost(usage: Mapping[str, Any]) -> float | None:
     With the caller's own provider key (BYOK) OpenRouter's `cost` is its fee alone, and the
     provider bills `upstream_inference_cost` beside it.
     """
-    if _NAMES.isdisjoint(usage):
+    if COSTS.isdisjoint(usage):
         return None
     stated = usage.get("cost")
     cost = number(stated)

@@ -9,6 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tollspan.instrumentation._chat_completions import CHAT
+from tollspan.instrumentation._chat_glance import Plain
 from tollspan.instrumentation._completions import COMPLETIONS
 from tollspan.instrumentation._read import members
 
@@ -96,8 +97,36 @@ CALLED = [
     {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": '{"of": "a"}'}},
     {"id": "2", "type": "custom", "custom": {"name": "run", "input": "b"}},
 ]
+ONE = ANSWER | {"choices": ANSWER["choices"][:1]}
+"""As nearly every answer is: what it states is taken in one go."""
+
+
+def _using(**changes: Any) -> dict[str, Any]:
+    return ONE | {"usage": USAGE | changes}
+
+
 ODD: list[Any] = [
     ANSWER,
+    ONE,
+    ONE | {"model": "gpt-5-search-api", "id": None, "service_tier": 7, "provider": "p" * 600},
+    ONE | {"choices": ({"finish_reason": "stop", "message": {"content": "a"}},)},
+    ONE | {"choices": [{"finish_reason": None, "message": None}]},
+    ONE | {"choices": [{"finish_reason": "tool_calls", "message": {"tool_calls": CALLED}}]},
+    ONE | {"usage": {}, "model": "gpt-5-search-api"},
+    ONE | {"error": None},
+    ONE | {"error": {"code": "bad"}},
+    ONE | {"hook_results": {"before_request_hooks": [{"verdict": False}]}},
+    _using(prompt_tokens=True, completion_tokens="155", total_tokens=float("nan")),
+    _using(prompt_tokens=-1, completion_tokens=2**70, prompt_tokens_details="none"),
+    _using(total_tokens=1534),  # as xAI counts
+    _using(prompt_tokens_details={"cached_tokens": None, "audio_tokens": 0}),
+    _using(
+        prompt_tokens_details={"cache_creation_token_details": {"ephemeral_5m_input_tokens": 7}}
+    ),
+    _using(completion_tokens_details=None, num_sources_used=3),
+    _using(server_tool_use={"web_search_requests": 2}),
+    _using(cost=0.25),
+    _using(**{f"more_{n}": n for n in range(100)}),
     ANSWER | {"choices": [{"finish_reason": "tool_calls", "message": {"tool_calls": CALLED}}]},
     ANSWER | {"choices": [{"index": n, "finish_reason": "stop"} for n in range(300)]},
     ANSWER | {"usage": {"prompt_tokens": 5, "cost": 0.25, "prompt_tokens_details": None}},
@@ -120,16 +149,18 @@ def test_a_glance_keeps_all_that_is_read_later_and_nothing_that_is_said(
     read = CHAT.response(copy.deepcopy(shown))
     held = CHAT.glance(shown)
     assert CHAT.response(held) == read
-    kept = [choice for choice in held["choices"] if "content" in choice.get("message", {})]
-    assert kept == []
-    assert "arguments" not in str(held["choices"])
+    assert "content" not in str(held)
+    assert "arguments" not in str(held)
 
 
 @pytest.mark.parametrize("made", [_as_is, ChatCompletion.model_validate])
-def test_what_a_caller_makes_of_its_answer_changes_nothing(made: Any) -> None:
+@pytest.mark.parametrize("told", [ANSWER, ONE], ids=["two choices", "one choice"])
+def test_what_a_caller_makes_of_its_answer_changes_nothing(told: Any, made: Any) -> None:
     assert CHAT.glance is not None
-    answer = made(copy.deepcopy(ANSWER))
+    answer = made(copy.deepcopy(told))
+    expected = CHAT.response(copy.deepcopy(told))
     held = CHAT.glance(answer)
+    assert (type(held) is Plain) is (len(told["choices"]) == 1)
     usage = answer["usage"] if isinstance(answer, dict) else vars(answer)["usage"]
     for counted in (members(usage)["prompt_tokens_details"], usage):
         parts: Any = members(counted)
@@ -138,7 +169,7 @@ def test_what_a_caller_makes_of_its_answer_changes_nothing(made: Any) -> None:
     parts = members(answer)
     parts["choices"].clear()
     parts["model"] = parts["id"] = "another"
-    assert dict(CHAT.response(held)) == EXPECTED
+    assert CHAT.response(held) == expected
 
 
 def test_the_last_usage_wins_and_running_totals_are_never_summed() -> None:
