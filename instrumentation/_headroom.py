@@ -6,11 +6,13 @@ https://platform.claude.com/docs/en/api/rate-limits#response-headers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tollspan import semconv
 from tollspan.remembered import Remembered
+
+from ._read import values_of
 
 __all__ = ["headroom"]
 
@@ -47,15 +49,31 @@ _HEADERS: tuple[tuple[str, str], ...] = tuple(
 
 def headroom(found: dict[str, Any], attempt: Mapping[str, Any]) -> None:
     """Add to `found` what the kept headers among an attempt's attributes say of limits."""
-    for header, name in _STATING[tuple(attempt)]:
-        value = attempt[header]
-        if value.isdecimal() and len(value) < 16:
+    stating = _STATING[tuple(attempt)]
+    if stating is None:
+        return
+    names, read = stating
+    texts = read(attempt)
+    if max(map(len, texts)) < _LONGEST and all(texts) and "".join(texts).isdecimal():
+        found.update(zip(names, map(int, texts), strict=True))  # as nearly always
+        return
+    for name, value in zip(names, texts, strict=True):
+        if value.isdecimal() and len(value) < _LONGEST:
             found[name] = int(value)
 
 
-def _stating(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Those of `_HEADERS` that an attempt with attributes of these names has."""
-    return tuple(row for row in _HEADERS if row[0] in names)
+_LONGEST = 16
+"""A number of so many digits is none."""
+
+
+def _stating(
+    known: tuple[str, ...],
+) -> tuple[tuple[str, ...], Callable[[Mapping[str, Any]], tuple[str, ...]]] | None:
+    """What an attempt with attributes of these names states, and where; None where it is nothing."""
+    rows = [row for row in _HEADERS if row[0] in known]
+    if not rows:
+        return None
+    return tuple(name for _, name in rows), values_of([header for header, _ in rows])
 
 
 _STATING = Remembered(_stating, 256)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from operator import itemgetter
+from operator import itemgetter, mul, sub
 from typing import Any, NamedTuple
 
 from tollspan import semconv
@@ -16,7 +16,7 @@ from tollspan.remembered import Remembered
 
 from .gateways import FINGERPRINT_ATTRIBUTES, HINT_ATTRIBUTES, HOSTS, doubtful
 from .prices import Quote
-from .tariff import DEAREST, nearest
+from .tariff import DEAREST, Term, nearest
 from .usage import counts, units_of
 
 __all__ = ["DECIDING", "Looked", "Usual", "keep", "kind_of"]
@@ -64,8 +64,8 @@ _HUGEST = 2**63 - 1
 Kind = tuple[Any, ...]
 Quantities = tuple[Any, ...]
 """How much was used, in the order of the units: whole numbers, or what `usage.counts` makes of others."""
-Term = tuple[int, tuple[int, ...], "int | Fraction"]
-"""Place of a unit, of the units inside it that have rates of their own, rate."""
+Weights = tuple["int | Fraction", ...]
+"""One for each of the quantities, which are added up with them."""
 
 
 class Looked(NamedTuple):
@@ -83,27 +83,23 @@ class Usual(NamedTuple):
     attributes: dict[str, Any]
     """All that settling adds; the amounts are those of the first such call."""
     flat: int | Fraction
-    segments: tuple[tuple[int, tuple[Term, ...]], ...]
-    """Those of the tariff, with the place of a unit among the quantities for its name."""
+    segments: tuple[tuple[int, Weights, tuple[Weights, ...]], ...]
+    """Those of the tariff: what a quantity adds to the cost, which for a part is its own rate less that
+    of its whole; and what makes, of the quantities, the rest of each unit that has parts."""
     asked: int | None
     """Place of the input tokens, which choose the segment; None where there are none."""
 
     def settled(self, used: Quantities) -> dict[str, Any] | None:
         """The attributes of a call that used so much; None if it takes a closer look."""
-        total = self.flat
         above = 0 if self.asked is None else used[self.asked]
         segment = 0
         while above <= self.segments[segment][0]:
             segment += 1
-        left: list[Any] = [0] * len(used)
-        for place, inside, rate in self.segments[segment][1]:
-            count = used[place]
-            for part in inside:
-                count -= left[part]
-            if count < 0:
+        _, rates, rests = self.segments[segment]
+        for rest in rests:
+            if sum(map(mul, rest, used)) < 0:
                 return None  # its parts exceed it
-            left[place] = count
-            total += rate * count
+        total = self.flat + sum(map(mul, rates, used))
         if type(total) is not int or not 0 < total < DEAREST:
             return None
         amount = nearest(total)
@@ -193,13 +189,27 @@ def keep(
     if len(usual) >= _MOST:
         usual.clear()
     tariff, places = quote.tariff, {unit: place for place, unit in enumerate(looked.units)}
-    segments = tuple(
-        (start, tuple(_placed(term, places) for term in terms if term[0] in places))
-        for start, terms in tariff.segments
-    )
+    segments = tuple((start, *_weighed(terms, places)) for start, terms in tariff.segments)
     usual[looked.kind] = Usual(dict(attributes), tariff.flat, segments, places.get("input_tokens"))
 
 
-def _placed(term: tuple[str, tuple[str, ...], Any], places: Mapping[str, int]) -> Term:
-    unit, inside, rate = term
-    return places[unit], tuple(places[part] for part in inside if part in places), rate
+def _weighed(
+    terms: Sequence[Term], places: Mapping[str, int]
+) -> tuple[Weights, tuple[Weights, ...]]:
+    """What `terms` of a tariff, one after another, make of the quantities at `places`."""
+    rates: list[int | Fraction] = [0] * len(places)
+    left: dict[str, Weights] = {}
+    rests: list[Weights] = []
+    for unit, inside, rate in terms:
+        if unit not in places:
+            continue
+        rest: list[int | Fraction] = [0] * len(places)
+        rest[places[unit]] = 1
+        parts = [left[part] for part in inside if part in left]
+        for part in parts:
+            rest = list(map(sub, rest, part))
+        left[unit] = tuple(rest)
+        if parts:
+            rests.append(left[unit])
+        rates = [known + rate * each for known, each in zip(rates, rest, strict=True)]
+    return tuple(rates), tuple(rests)
