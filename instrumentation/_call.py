@@ -18,30 +18,27 @@ from ._belonging import belong, join
 from ._blocked import refusal
 from ._context import entered
 from ._open_calls import live
-from ._settling import Ending, concluded, settle, stated
+from ._settling import STEPS, UNREAD, Ending, concluded, stated
 from ._spec import Attributes, Fold, Surface
 
 __all__ = ["Call"]
 
 _NOWHERE = Context()
 _open = calls.OpenCall.__init__  # to ask `super()` for it costs as much as it does
-_UNREAD = ""
-"""The status of a call whose answer is read when it is settled: what was found is what the surface's
-`response` reads."""
-_UNKNOWN: Ending = "success", {}, None
 
 
 class Call(calls.OpenCall):
     """One call of an SDK: what is known of it, and its span."""
 
+    steps = STEPS
     __slots__ = (
         "_before",
-        "_ending",
-        "_first_chunk_s",
         "_fold",
         "_inside",
         "_opened",
         "_started_s",
+        "ending",
+        "first_chunk_s",
         "hides",
         "instead",
         "reading",
@@ -60,11 +57,12 @@ class Call(calls.OpenCall):
         self.hides = False
         """`instead` asks for usage that the caller is not to see."""
         self._started_s = monotonic()
-        self._first_chunk_s: float | None = None
+        self.first_chunk_s: float | None = None
+        """From its start to the first piece of a streamed answer."""
         self._fold: Fold | None = None
         self._opened: list[Call] = []
-        self._ending: Ending | None = None
-        """None before it ended, and when it has been finished."""
+        self.ending: Ending
+        """From its end on."""
         self._before = _NOWHERE
         self._inside: Context | None = None
 
@@ -168,15 +166,15 @@ class Call(calls.OpenCall):
         self.watched()(chunk)
 
     def first_chunk(self) -> None:
-        if self._first_chunk_s is None:
-            self._first_chunk_s = monotonic() - self._started_s
+        if self.first_chunk_s is None:
+            self.first_chunk_s = monotonic() - self._started_s
 
     def answered(self, response: Any) -> None:
         """The whole answer is there."""
         surface = self.surface
         try:
             if surface.glance is not None:
-                self.end(_UNREAD, surface.glance(response))
+                self.end(UNREAD, surface.glance(response))
                 return
             found = surface.response(response)
         except BaseException:
@@ -254,21 +252,22 @@ class Call(calls.OpenCall):
         if live.pop(self, None) is None:
             return
         self.end_ns = time_ns()
-        self._ending = status, found, failure
+        self.ending = status, found, failure
         if self._opened:
             with quietly:
-                self._ending = self._read(status, found, failure)
+                self.ending = self.read(status, found, failure)
             with quietly:
                 for inner in self._opened:  # what the caller can no longer read to its end
-                    inner.end(self._ending[0] or "success", inner._folded())
+                    inner.end(self.ending[0] or "success", inner._folded())
         with quietly:
             if self._may_wait() and ended.put(self):
                 return
-        self.finish()
+        self._fold = None
+        ended.finish((self,))
 
-    def _read(self, status: str, found: Attributes, failure: str | None) -> Ending:
+    def read(self, status: str, found: Attributes, failure: str | None) -> Ending:
         """An ending that is read already is what it was."""
-        if status != _UNREAD:
+        if status != UNREAD:
             return status, found, failure
         return concluded(self._stated(self.surface.response(found)))
 
@@ -281,33 +280,6 @@ class Call(calls.OpenCall):
         _attempts.close(self)
         self._fold = self.instead = None  # the caller's own objects
         return True
-
-    def finish(self) -> None:
-        ending, self._ending = self._ending, None
-        if ending is None:
-            return
-        status, found, failure = _UNKNOWN
-        with quietly:
-            status, found, failure = self._read(*ending)
-        with quietly:
-            try:
-                settle(self, status, found, self._first_chunk_s)
-            finally:
-                try:
-                    if not self.adopted:
-                        if failure is not None and self.span.is_recording():
-                            self.span.set_status(trace.StatusCode.ERROR, failure)
-                        self.span.end(self.end_ns)
-                finally:
-                    if calls.settler is not None:
-                        calls.settler.release(self)
-        calls.open_calls.pop(self.span_id, None)
-        for told in calls.after:
-            with quietly:
-                told(self)
-        self._fold = None
-        if self.outer is not None:
-            self.outer.inner.append(self)
 
 
 def _unread(chunk: Any) -> None:

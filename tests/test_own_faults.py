@@ -251,7 +251,6 @@ ESSENTIAL = {
     "_call.Call.__init__",
     "_call.Call.start",
     "_call.Call.end",
-    "_call.Call.finish",
     "_call.Call.answered",
     "_call.Call.complete",
     "_call.Call.abandon",
@@ -259,6 +258,7 @@ ESSENTIAL = {
     "_dropped.drop",
     "_answers.handed_on",
     "_stream.Holder.__init__",
+    "_settling._end_span",
 }
 """Without these there is no call, or no end of it; the caller still notices nothing."""
 

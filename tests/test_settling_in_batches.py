@@ -405,6 +405,34 @@ def test_a_fault_while_settling_is_quiet_and_costs_the_others_nothing(
         assert calls.open_calls == {}
 
 
+def test_an_interrupt_while_calls_are_settled_takes_nothing_from_the_others(
+    unwoken: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    with running(batching(exporter)) as provider:
+        for _ in range(3):
+            ask()
+        assert calls.settler is not None
+        real, asked = calls.settler.settle, []
+
+        def settle(call: calls.OpenCall) -> Any:
+            asked.append(call)
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            return real(call)
+
+        monkeypatch.setattr(calls.settler, "settle", settle)
+        with pytest.raises(KeyboardInterrupt):
+            ended.settle_all()
+        provider.force_flush()
+
+        assert len(asked) == 3
+        found = [(each.attributes or {}) for each in sdks.call_spans(exporter)]
+        assert [semconv.COST_AMOUNT in each for each in found] == [True, False, True]
+        assert [semconv.INPUT_TOKENS in each for each in found] == [True, True, True]
+        assert calls.open_calls == {}
+
+
 def test_where_no_thread_can_start_calls_are_settled_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

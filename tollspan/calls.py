@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from opentelemetry import trace
 
@@ -143,6 +143,10 @@ class OpenCall:
         "usage",
     )
 
+    steps: ClassVar[Sequence[Callable[[Any], None]]] = ()
+    """What finishes a call that has ended: it is settled, its span ends and it is released. Each is
+    done once, in this order; what one fails to do keeps no other from being done."""
+
     def __init__(self, span: trace.Span, start_ns: int, outer: OpenCall | None = None) -> None:
         self.span = span
         self.span_id = _id_of(span)
@@ -182,9 +186,6 @@ class OpenCall:
         """Make `span` the call's; its id is 0 while an adopted one has not started."""
         self.span = span
         self.span_id = _id_of(span)
-
-    def finish(self) -> None:
-        """The call has ended: settle it, end its span and release it. Once, by whoever is told to."""
 
     def abandon(self) -> None:
         """End the call now, as one whose answer nobody reads to its end; once ended, do nothing.

@@ -2,8 +2,9 @@
 
 Where a call ends, the code that settles it has left the processor's cache, and comes back in the place
 of the application's: there it costs several times what it costs beside others of its kind. So where
-nobody can see the difference, ended calls wait here, in order, until there are `MANY` of them; those
-that come too slowly are settled by a thread of ours after `LONGEST_S` at the latest. Whoever looks at
+nobody can see the difference, ended calls wait here, in order, until there are `MANY` of them, and take
+each step together: all of the code is more than the cache for instructions holds, one step's is less.
+Those that come too slowly are settled by a thread of ours after `LONGEST_S` at the latest. Whoever looks at
 what ended calls leave behind asks for `settle_all` first: a flush, a shutdown, a collection of metrics,
 a fork, the end of the process, the spans of other tracers.
 
@@ -16,11 +17,14 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import product
 
 from .calls import OpenCall
 from .guard import quietly
 
-__all__ = ["LAST_S", "LONGEST_S", "MANY", "close", "put", "settle_all"]
+__all__ = ["LAST_S", "LONGEST_S", "MANY", "close", "finish", "put", "settle_all"]
 
 MANY = 32
 """Calls that are settled together, by the thread in which the last of them ended."""
@@ -52,7 +56,7 @@ _closed = False
 
 
 def put(call: OpenCall) -> bool:
-    """Have `call.finish()` run soon. False where that is for the caller to do, now."""
+    """Have `call` finished soon. False where that is for the caller to do, now."""
     if _closed:
         return False
     _waiting.append(call)
@@ -77,19 +81,40 @@ def settle_all(patience_s: float = _PATIENCE_S) -> bool:
     try:
         left = len(_waiting)
         while left > 0:
-            with quietly:  # once for all of them, and again after a fault
-                while left > 0:
-                    left -= 1
-                    try:
-                        call = _waiting.popleft()
-                    except IndexError:  # a call of the exporter's own, settled inside this
-                        left = 0
-                        break
-                    call.finish()
-                    del call
+            batch = _taken(min(left, MANY))
+            left = left - len(batch) if batch else 0  # 0: calls of the exporter's own came between
+            finish(batch)
     finally:
         _turn.release()
     return True
+
+
+def _taken(most: int) -> list[OpenCall]:
+    batch: list[OpenCall] = []
+    with suppress(IndexError):
+        while len(batch) < most:
+            batch.append(_waiting.popleft())
+    return batch
+
+
+def finish(batch: Sequence[OpenCall]) -> None:
+    """Finish all of `batch`, calls of one kind: each step with every one of them, then the next step."""
+    if batch:
+        _go(product(batch[0].steps, batch))
+
+
+def _go(left: Iterator[tuple[Callable[[OpenCall], None], OpenCall]]) -> None:
+    """Do all that is `left`, and what a fault or an interrupt left of it."""
+    done = False
+    try:
+        while not done:
+            with quietly:
+                for step, call in left:
+                    step(call)
+                done = True
+    finally:
+        if not done:
+            _go(left)
 
 
 def close() -> None:
