@@ -7,8 +7,8 @@ taken in one go, and which attributes they become is known by its keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tollspan import semconv
 from tollspan.remembered import Remembered
@@ -30,25 +30,24 @@ _MOST = 64
 """Keys of an answer whose form is remembered; hostile ones have more."""
 
 
-class Plain(NamedTuple):
-    """A glance at an answer that states whole numbers and names."""
-
-    form: _Form
-    values: tuple[Any, ...]
-    """As the rules of `form` have them."""
-    total: Any
-    """Tokens, as the answer counts them together."""
-    reasons: list[str]
-
-
-class _Form(NamedTuple):
+class _Form:
     """What the keys of an answer and of its usage say: where the values are."""
 
-    rows: tuple[Rule, ...]
-    body: Callable[[Any], tuple[Any, ...]]
-    usage: Callable[[Any], tuple[Any, ...]]
-    asked: Callable[[Any], tuple[Any, ...]]
-    answered: Callable[[Any], tuple[Any, ...]]
+    __slots__ = ("answered", "asked", "body", "rows", "usage")
+
+    def __init__(self, tables: Sequence[tuple[Rule, ...]]) -> None:
+        """`tables`: the rules that apply to the answer, its usage and both parts of that."""
+        self.rows: tuple[Rule, ...] = sum(tables, ())
+        self.body, self.usage, self.asked, self.answered = (
+            values_of([key for key, _, _ in table]) for table in tables
+        )
+
+
+class Plain(tuple[_Form, tuple[Any, ...], Any, list[str]]):
+    """A glance at an answer that states whole numbers and names: the values that the rules of a form
+    have, the tokens as the answer counts them together, and why it ended."""
+
+    __slots__ = ()
 
 
 def glance(answer: Any) -> Plain | Mapping[str, Any]:
@@ -70,7 +69,7 @@ def glance(answer: Any) -> Plain | Mapping[str, Any]:
                 *form.answered(answered),
             )
             reason = text(choice.get("finish_reason"))
-            return Plain(form, values, usage.get("total_tokens"), [reason] if reason else [])
+            return Plain((form, values, usage.get("total_tokens"), [reason] if reason else []))
     return _copied(body)
 
 
@@ -95,11 +94,12 @@ def _form(named: tuple[tuple[Any, ...], ...]) -> _Form | None:
         return None
     if "cache_creation_token_details" in asked:
         return None
-    tables = tuple(
-        tuple(rule for rule in rules if rule[0] in keys)
-        for rules, keys in zip((ANSWER, USAGE, INPUT, OUTPUT), named, strict=True)
+    return _Form(
+        [
+            tuple(rule for rule in rules if rule[0] in keys)
+            for rules, keys in zip((ANSWER, USAGE, INPUT, OUTPUT), named, strict=True)
+        ]
     )
-    return _Form(sum(tables, ()), *(values_of([key for key, _, _ in table]) for table in tables))
 
 
 _FORMS = Remembered(_form, 256)
