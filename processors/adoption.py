@@ -34,14 +34,7 @@ def adopt(call: calls.OpenCall, span: Span) -> None:
         if attempt.parent_id == given_up:
             attempt.parent_id = call.span_id
     calls.open_calls[call.span_id] = call
-    named = attribution.FIELDS.values()
-    span.set_attributes(
-        {
-            name: value
-            for name, value in call.attributes.items()
-            if name in named or name.startswith(semconv.TAG_PREFIX)
-        }
-    )
+    span.set_attributes(attribution.outgoing_baggage(call.attributes))
 
 
 def merged(span: ReadableSpan, settled: Mapping[str, Any]) -> ReadableSpan:

@@ -109,10 +109,9 @@ _NOTHING: Mapping[str, Any] = {}
 
 def _id_of(span: Any) -> int:
     """A span that `start_span` made has its ids at hand, and its context only when it is asked for."""
-    try:
-        return span.ids[1]  # type: ignore[no-any-return]
-    except AttributeError:
-        return span.get_span_context().span_id  # type: ignore[no-any-return]
+    ids = getattr(span, "ids", None)
+    found = ids[1] if type(ids) is tuple else span.get_span_context().span_id
+    return found  # type: ignore[no-any-return]
 
 
 class OpenCall:
