@@ -128,10 +128,15 @@ def _release(call: Call) -> None:
             call.outer.inner.append(call)
 
 
-STEPS: tuple[Callable[[Any], None], ...] = (
-    *(_read, _read_attempts, _gather, _settle),
-    *(_write, _end_span, _release),
-)
+def _end(call: Call) -> None:
+    """In one step: the spans of a call stay together on their way."""
+    try:
+        _end_span(call)
+    finally:
+        _release(call)
+
+
+STEPS: tuple[Callable[[Any], None], ...] = (_read, _read_attempts, _gather, _settle, _write, _end)
 
 
 _SERVED_BY = semconv.RESPONSE_HEADER_PREFIX + "x-inference-provider"

@@ -258,6 +258,7 @@ ESSENTIAL = {
     "_dropped.drop",
     "_answers.handed_on",
     "_stream.Holder.__init__",
+    "_settling._end",
     "_settling._end_span",
 }
 """Without these there is no call, or no end of it; the caller still notices nothing."""

@@ -335,6 +335,18 @@ def test_many_are_settled_by_the_thread_in_which_the_last_of_them_ended(
             assert len(ended._waiting) == number % 4
 
 
+def test_the_spans_of_a_call_leave_one_behind_the_other(unwoken: None) -> None:
+    exporter = InMemorySpanExporter()
+    with running(batching(exporter)) as provider:
+        for _ in range(3):
+            ask()
+        provider.force_flush()
+        traces = [each.context.trace_id for each in exporter.get_finished_spans() if each.context]
+        assert len(traces) == 6  # each with its attempt
+        assert traces[::2] == traces[1::2]
+        assert len({*traces}) == 3
+
+
 def test_few_are_settled_soon_and_the_thread_sleeps_while_there_are_none() -> None:
     exporter = InMemorySpanExporter()
     with running(batching(exporter)):
