@@ -47,6 +47,8 @@ class Upstream:
         self.connections = 0
         self.left = threading.Event()
         """A client has closed its connection."""
+        self.closed = threading.Event()
+        """A connection is closed."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -76,6 +78,7 @@ class Upstream:
             with connection:
                 connection.settimeout(20)
                 self._talk(connection)
+            self.closed.set()
 
     def _talk(self, connection: socket.socket) -> None:
         while self._answers:
@@ -320,6 +323,8 @@ def test_a_connection_is_used_again_and_made_anew_when_the_upstream_has_closed_i
             for _ in range(2):
                 connection.sendall(REQUEST)
                 assert read_message(connection) == one
+                assert upstream.closed.wait(10)  # before the next request is on its way
+                upstream.closed.clear()
         assert upstream.connections == 2
 
 
