@@ -141,7 +141,7 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("key", sorted(_gateway_facts._KEYS))
+@pytest.mark.parametrize("key", sorted(_gateway_facts.SHOWN_BY))
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_body_of_another_shape_shows_nothing_that_is_not_there(
     key: str, value: Any, exporter: InMemorySpanExporter
