@@ -26,8 +26,6 @@ _PARTS = ("prompt_tokens_details", "completion_tokens_details", "server_tool_use
 _CLOSER = SHOWN_BY | {"error"}
 _CLOSER_USAGE = COSTS | {"server_tool_use"}
 """What has these keys, even beside nothing, takes a closer look."""
-_MOST = 64
-"""Keys of an answer whose form is remembered; hostile ones have more."""
 
 
 class _Form:
@@ -88,7 +86,7 @@ def read(held: Plain) -> Attributes:
 def _form(named: tuple[tuple[Any, ...], ...]) -> _Form | None:
     """None for answers that take a closer look, whatever the values are."""
     body, usage, asked, _ = named
-    if not usage or sum(map(len, named)) > _MOST:
+    if not usage:
         return None
     if not _CLOSER.isdisjoint(body) or not _CLOSER_USAGE.isdisjoint(usage):
         return None
