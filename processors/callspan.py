@@ -34,6 +34,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from tollspan import contexts
 from tollspan import ids as drawn
 
+from .sdk import tracer_behind
 from .spanparts import Gathered, Later, LockLater
 from .unsampled import is_kept
 
@@ -61,8 +62,8 @@ def start_span(
 
     Samplers and processors see the attributes as ever.
     """
-    if type(tracer) is not Tracer:  # the launcher's stand-in names the one that it stands for now
-        tracer = getattr(tracer, "real", tracer)
+    if type(tracer) is not Tracer:
+        tracer = tracer_behind(tracer)
     known = _known
     if known is None or known[0] is not tracer:
         known = _learn(tracer)
