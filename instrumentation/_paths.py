@@ -29,7 +29,6 @@ class Fetch(NamedTuple):
 
 def fetches(provider: Provider) -> Callable[[str, str, bool], Fetch | None]:
     """A look-up from method, URL or path, and whether a stream is asked for, to what is fetched."""
-    patterns = [(re.compile(pattern), surface) for pattern, surface in provider.fetched]
 
     @lru_cache(maxsize=512)
     def fetch(method: str, url: str, stream: bool) -> Fetch | None:
@@ -38,8 +37,8 @@ def fetches(provider: Provider) -> Callable[[str, str, bool], Fetch | None]:
         except ValueError:
             return None
         asked = f"{method} {'stream ' if stream else ''}{path if path[:1] == '/' else '/' + path}"
-        for pattern, surface in patterns:
-            if (found := pattern.fullmatch(asked)) is not None:
+        for pattern, surface in provider.fetched:
+            if (found := re.fullmatch(pattern, asked)) is not None:
                 identity = found.groupdict().get("id")
                 return Fetch(surface, unquote(identity)[:512] if identity else None)
         return None

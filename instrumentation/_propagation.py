@@ -14,8 +14,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
-from opentelemetry import baggage, propagate, trace
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry import baggage, trace
 from opentelemetry.context import Context
 
 from tollspan import attribution, semconv
@@ -96,6 +95,8 @@ def write(
     stands there already wins. `owner` is the id of the span that owns the answer's money, for an
     instrumented gateway to know.
     """
+    from opentelemetry import propagate  # 6 ms that a program without a gateway does not need
+
     standing = headers.get(BAGGAGE)
     propagator = propagate.get_global_textmap()
     changes: Changes = []
@@ -182,6 +183,8 @@ def baggage_for_instrumentation(
                 context = baggage.remove_baggage(name, context)
         return context
     if standing := headers.get(BAGGAGE):
+        from opentelemetry.baggage.propagation import W3CBaggagePropagator
+
         context = W3CBaggagePropagator().extract({BAGGAGE: standing}, context)
     present = baggage.get_all(context)
     carried = attribution.outgoing_baggage(attributes)

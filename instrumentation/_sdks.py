@@ -90,7 +90,8 @@ def installed_versions() -> dict[str, str]:
 
 
 def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    plain = name.lower().replace("_", "-").replace(".", "-")
+    return re.sub("-+", "-", plain) if "--" in plain else plain
 
 
 def _numbers(version: str) -> list[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import FrozenInstanceError, dataclass, field, fields
+from typing import Any, Never
 
 __all__ = ["Settings"]
 
@@ -14,9 +14,13 @@ def _setting(env: str, default: Any, doc: str, *, secret: bool = False, pairs: b
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, repr=False, eq=False)
 class Settings:
-    """What the environment asks for. Fields carry their variable and their meaning in `metadata`."""
+    """What the environment asks for. Fields carry their variable and their meaning in `metadata`.
+
+    The methods that `dataclass` would write for so many fields take as long to compile as a tenth of
+    `import tollspan.auto`: those that are wanted stand below.
+    """
 
     disabled: bool = _setting("TOLLSPAN_DISABLED", False, "Patch nothing and add no processor.")
     endpoint: str = _setting("TOLLSPAN_ENDPOINT", "", "Endpoint tag of calls that no block tags.")
@@ -297,3 +301,34 @@ class Settings:
     mend_minutes: int = _setting(
         "TOLLSPAN_MEND_MINUTES", 30, "How far back a mend looks, in minutes."
     )
+
+    def __init__(self, **given: Any) -> None:
+        """Each field as given by name, or with its default.
+
+        Raises:
+            TypeError: there is no field of that name.
+        """
+        if not _DEFAULTS.keys() >= given.keys():
+            unknown = ", ".join(sorted(given.keys() - _DEFAULTS.keys()))
+            raise TypeError(f"there is no setting {unknown}")
+        self.__dict__.update(_DEFAULTS)
+        self.__dict__.update(given)
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, Settings) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> Never:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __repr__(self) -> str:
+        shown = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
+        return f"Settings({', '.join(shown)})"
+
+
+_DEFAULTS = {each.name: each.default for each in fields(Settings)}
