@@ -31,6 +31,8 @@ def foreign_span(
 ) -> trace.Span | None:
     """The span to adopt: an open inference's, `INVALID_SPAN` for one that the SDK is about to
     start, None where the call needs one of ours."""
+    if calls.unready is not None:
+        calls.unready()
     here = contexts.current()
     marked = (here.get(_OPEN_INFERENCE) or here.get(_OPEN_EMBEDDING)) is not None
     if marked and calls.current_call.get() is None and (span := _open_inference(here)) is not None:

@@ -51,14 +51,15 @@ def instrument(
 
     with _lock:
         _give_way()
-        if tracer_provider is None and wanted is None:
-            # There is nothing to patch before an SDK is imported, and the engine takes a while to
-            # load.
-            first_sdk.when_imported(_patch)
-        else:
+        is_plain = tracer_provider is None and wanted is None
+        if not is_plain:
             _patch(tracer_provider, wanted)
         with quietly:
             installation.install(tracer_provider, meter_provider)
+        if is_plain:
+            # There is nothing to patch before an SDK is imported, and the engine takes a while to
+            # load. Our provider stands by then, so that tracers are of it and not of the API's proxy.
+            first_sdk.when_imported(_patch)
         _print_calls()
         first_sdk.when_imported(background.start)
 

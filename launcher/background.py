@@ -12,13 +12,24 @@ from collections.abc import Callable
 
 from tollspan.guard import quietly
 
-__all__ = ["before_threads_end", "finish", "importing", "in_background", "others_run", "start"]
+__all__ = [
+    "before_threads_end",
+    "finish",
+    "importing",
+    "in_background",
+    "load_for_calls",
+    "others_run",
+    "start",
+]
 
 _FORK_WAIT_S = 3.0
+_TURN_S = 1.0
 
 importing = threading.RLock()
 """Held while a thread of ours imports. A fork waits for it: a module whose import is under way in
 another thread at a fork stays locked for ever in the child."""
+
+_loading = threading.Lock()
 
 _jobs: list[Callable[[], None]] = []
 
@@ -68,6 +79,23 @@ def _import_whole() -> None:
     import httpx2  # noqa: F401
 
 
+def load_for_calls() -> None:
+    """Import what has to be there before the first call opens: the OpenTelemetry SDK, and what stands
+    around it. No lock may be held for which a thread waits that is importing one of these.
+
+    Who comes while another thread does it waits, for a second at most: that is quicker than to import
+    in turns with it.
+    """
+    held = _loading.acquire(timeout=_TURN_S)
+    try:
+        from tollspan.processors import spans  # noqa: F401
+
+        from . import deliveries, metrics, own_provider  # noqa: F401
+    finally:
+        if held:
+            _loading.release()
+
+
 def _work() -> None:
     with importing:
         _run_all()
@@ -94,8 +122,9 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    global importing
+    global importing, _loading
     importing = threading.RLock()
+    _loading = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,22 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-from tollspan import calls, ended
 from tollspan.config import environment, settings
-from tollspan.guard import quietly
-
-from . import background
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
 
-    from .first_use import OnFirstUse
-
 __all__ = [
-    "Batched",
     "address",
     "endpoint",
     "is_otlp",
@@ -216,34 +206,3 @@ def meter_provider(asked: Sequence[str]) -> MeterProvider:
         pulls = isinstance(made, MetricReader)
         readers.append(made if pulls else PeriodicExportingMetricReader(made))
     return MeterProvider(readers, shutdown_on_exit=False)
-
-
-class Batched(BatchSpanProcessor):
-    """The SDK's batch processor, which at exit waits five seconds at most instead of thirty."""
-
-    def __init__(self, exporter: OnFirstUse) -> None:
-        # A second instead of the SDK's five: a worker that is killed loses less, a page is livelier.
-        # Eight times the SDK's queue: a thousand calls that end within a second are 3,000 spans.
-        asked = environment()
-        delay = None if "OTEL_BSP_SCHEDULE_DELAY" in asked else DELAY_MS
-        queue = None if "OTEL_BSP_MAX_QUEUE_SIZE" in asked else MOST_WAITING
-        super().__init__(exporter, schedule_delay_millis=delay, max_queue_size=queue)
-        self._lazy = exporter
-        self._spans_came = False
-        with quietly:
-            background.before_threads_end(self._make_ready)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self._spans_came = True
-        super().on_end(span)
-
-    def _make_ready(self) -> None:
-        """The main thread has ended: what a program that is this short will want to tell needs the
-        exporter, which cannot be imported any later. Where there is nothing to tell, it is not."""
-        ended.settle_all(ended.LAST_S)
-        if self._spans_came or calls.open_calls or background.others_run():
-            self._lazy.ready()
-
-    def shutdown(self) -> None:
-        self._lazy.closing = True
-        self._batch_processor.shutdown(timeout_millis=EXIT_MS)

@@ -7,16 +7,15 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from weakref import WeakSet
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tollspan.guard import quietly
 
-from . import background, exporters
+from . import arrivals, background, exporters
 
-__all__ = ["OnFirstUse", "arrive", "be_brief"]
+__all__ = ["OnFirstUse", "prepare"]
 
 _logger = logging.getLogger("tollspan")
 
@@ -26,18 +25,11 @@ _PATIENCE_S = 10.0
 _LOOK_S = 0.2
 _CONNECT_S, _LAST_CONNECT_S = 2.0, 0.5
 
-_made: WeakSet[OnFirstUse] = WeakSet()
 
-
-def be_brief() -> None:
-    """The process may end any moment: what cannot be sent at once is not tried for long."""
-    for each in _made:
-        each.closing = True
-
-
-def arrive() -> bool:
-    """Whether what was sent last did arrive, as far as exporters of ours sent it."""
-    return all(each.arrived for each in _made)
+def prepare(name: str) -> None:
+    """Import the exporter `name` ahead of its first use."""
+    with suppress(LookupError):  # said when it is used
+        exporters.load("opentelemetry_traces_exporter", name)
 
 
 class OnFirstUse(SpanExporter):
@@ -55,8 +47,7 @@ class OnFirstUse(SpanExporter):
         self._pid = 0
         self._complained = False
         self.arrived = False
-        """The last batch did."""
-        _made.add(self)
+        arrivals.listen_to(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         if self.endpoint and (self.closing or not self.arrived) and not self._awaited():
@@ -78,11 +69,6 @@ class OnFirstUse(SpanExporter):
                 return False
             time.sleep(_LOOK_S)
         return True
-
-    def prepare(self) -> None:
-        """Import it ahead of its first use."""
-        with suppress(LookupError):  # said when it is used
-            exporters.load("opentelemetry_traces_exporter", self.name)
 
     def ready(self) -> None:
         """Be made, while threads can still be started: importing the SDK's logs starts some."""

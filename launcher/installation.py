@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry import trace
 
 from tollspan import calls, ended
 from tollspan.config import settings
 from tollspan.guard import quietly
-from tollspan.limits import meters
 
-from . import background, deliveries, exporters, first_sdk, first_use, standin
+from . import background, exporters, first_sdk, limited, standin
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+
     from .metrics import Counting
 
 __all__ = ["Installation", "current", "install", "remove", "sends_elsewhere"]
 
 
-@dataclass(slots=True)
 class Installation:
     """Everything that `uninstrument()` takes away again."""
 
-    meter_provider: metrics.MeterProvider | None = None
-    given: trace.TracerProvider | None = None
-    """The provider that `instrument()` was last called with."""
-    stand_in: standin.StandIn | None = None
-    counting: Counting | None = None
-    adopted: list[trace.TracerProvider] = field(default_factory=list)
-    undo: list[Callable[[], None]] = field(default_factory=list)
-    pid: int = field(default_factory=os.getpid)
-    """The process that called `instrument()`; another one now means a forked worker."""
+    def __init__(self) -> None:
+        self.meter_provider: MeterProvider | None = None
+        self.given: trace.TracerProvider | None = None
+        """The provider that `instrument()` was last called with."""
+        self.stand_in: standin.StandIn | None = None
+        self.asked: Sequence[str] = ()
+        """Names of the exporters of the stand-in."""
+        self.counting: Counting | None = None
+        self.adopted: list[trace.TracerProvider] = []
+        self.undo: list[Callable[[], None]] = []
+        self.pid = os.getpid()
+        """The process that called `instrument()`; another one now means a forked worker."""
 
 
 current: Installation | None = None
@@ -50,19 +53,14 @@ def sends_elsewhere(provider: trace.TracerProvider) -> bool:
 
 
 def install(
-    tracer_provider: trace.TracerProvider | None, meter_provider: metrics.MeterProvider | None
+    tracer_provider: trace.TracerProvider | None, meter_provider: MeterProvider | None
 ) -> None:
     """Put everything in place, or add `tracer_provider` and `meter_provider` to what stands."""
     global current
     if current is None:
         current = Installation()
         _prepare()
-        if settings().budgets or settings().budgets_url:
-            _hold_to_budgets(meter_provider)
-        if settings().backends or settings().health_url:
-            background.in_background(_watch_backends)
-        if settings().most_attempts or settings().most_retries_percent:
-            _cap_retries()
+        current.undo += limited.begin(meter_provider)
     if meter_provider is not None:
         _measure(meter_provider)
     if tracer_provider is not None:
@@ -76,9 +74,10 @@ def install(
         _adopt(existing)
         return
     if asked := exporters.names("traces", default="otlp"):
-        current.stand_in = _stand_in(asked)
+        current.asked = asked
+        current.stand_in = standin.StandIn(_complete)
         standin.take_the_place(current.stand_in)
-    first_sdk.when_imported(_complete)
+    calls.unready = _complete
 
 
 _prepared = False
@@ -87,6 +86,7 @@ _prepared = False
 def _prepare() -> None:
     """The doctor's last word, and what is loaded in the background."""
     global _prepared
+    background.in_background(_make_ready)
     background.in_background(_warm)
     background.in_background(_measure_alone)
     if _prepared:
@@ -111,18 +111,25 @@ def _catch_up() -> None:
 
 
 def _unlock() -> None:
-    """A thread of the parent may have held it, and that thread is not here."""
+    """A thread of the parent may have held them, and that thread is not here."""
     global _lock
     _lock = threading.RLock()
 
 
 def _warm() -> None:
+    from opentelemetry import propagate  # noqa: F401  (first needed on the way to a gateway)
+
     from tollspan.processors import adoption, book, settle  # noqa: F401  (first needed at an end)
 
     book.warm()
+    if current is not None and current.stand_in is not None and current.stand_in.made is not None:
+        from .first_use import prepare
+
+        for name in current.asked:
+            prepare(name)
 
 
-_own_meters: metrics.MeterProvider | None = None
+_own_meters: MeterProvider | None = None
 
 
 def _measure_alone() -> None:
@@ -131,7 +138,11 @@ def _measure_alone() -> None:
     if current is None or current.meter_provider is not None or not settings().metrics:
         return
     asked = exporters.names("metrics", default="none")
-    if not asked or "Proxy" not in type(metrics.get_meter_provider()).__name__:
+    if not asked:
+        return
+    from opentelemetry import metrics
+
+    if "Proxy" not in type(metrics.get_meter_provider()).__name__:
         return
     if _own_meters is None:
         made = _own_meters = exporters.meter_provider(asked)
@@ -139,16 +150,12 @@ def _measure_alone() -> None:
     _measure(_own_meters)
 
 
-def _measure(meter_provider: metrics.MeterProvider) -> None:
+def _measure(meter_provider: MeterProvider) -> None:
     with _lock:
         if current is None:
             return
         current.meter_provider = meter_provider
-        if settings().budgets or settings().budgets_url:
-            from tollspan.limits import budgets_metrics
-
-            budgets_metrics.measure_with(meter_provider)
-        meters.measure_with(meter_provider)
+        limited.measure_with(meter_provider)
         if current.counting is not None and settings().metrics:
             current.counting.measure_with(meter_provider)
 
@@ -161,25 +168,36 @@ def _last_word() -> None:
             doctor.write()
 
 
-def _stand_in(asked: list[str]) -> standin.StandIn:
-    provider = standin.StandIn(before_use=_complete)
-    for name in asked:
-        exporter = first_use.OnFirstUse(name)
-        background.in_background(exporter.prepare)
-        provider.add_span_processor(exporters.Batched(exporter))
-    return provider
+def _make_ready() -> None:
+    """What the first call would wait for."""
+    if calls.unready is not None:
+        calls.unready()
 
 
 def _complete() -> None:
-    """Settle calls, and stand in front of our own provider: before its first tracer or the first
-    SDK, whichever is earlier. The processors take 30 ms to import, which `import tollspan.auto`
-    leaves to that moment."""
-    if current is None:
-        return
+    """Settle calls, and stand in front of our own provider: before its first span or the first call,
+    whichever is earlier. What this imports takes as long as all else that `import tollspan.auto`
+    does, which leaves it to a thread of its own."""
+    background.load_for_calls()
     with _lock:
-        _settle()
-        if current.stand_in is not None:
-            _adopt(current.stand_in)
+        try:
+            if current is not None:
+                _settle()
+                _make_own()
+        finally:
+            calls.unready = None
+
+
+def _make_own() -> None:
+    """The provider that the stand-in stands for, unless another one has come."""
+    assert current is not None
+    stand_in = current.stand_in
+    if stand_in is None or stand_in.made is not None or stand_in.has_given_way:
+        return
+    from .own_provider import made
+
+    stand_in.made = made(current.asked)
+    _stand_before(stand_in)
 
 
 def _settle() -> None:
@@ -187,11 +205,11 @@ def _settle() -> None:
     assert current is not None
     if current.counting is not None:
         return
+    from opentelemetry.sdk.trace import SpanProcessor
+
     from tollspan.processors import spans
 
     from .metrics import Counting
-
-    calls.price = _asking_price
 
     alone = spans.TollspanProcessor(SpanProcessor())
     alone.install()
@@ -200,76 +218,49 @@ def _settle() -> None:
     calls.install(current.counting)
 
 
-def _asking_price(
-    provider: str,
-    model: str,
-    tier: str | None,
-    input_tokens: int,
-    output_tokens: int,
-    host: str | None,
-    geo: str | None,
-) -> float | None:
-    from tollspan.processors.asking_price import asking_price  # only budgets ask
-
-    return asking_price(provider, model, tier, input_tokens, output_tokens, host, geo)
-
-
 def _arrived(provider: trace.TracerProvider) -> None:
     """The application has set its own global provider."""
     if current is None or provider is current.stand_in or provider in current.adopted:
         return
-    _complete()
     _adopt(provider)
     if current.stand_in is not None:
         current.stand_in.give_way(provider)
 
 
-def _hold_to_budgets(meter_provider: metrics.MeterProvider | None) -> None:
-    assert current is not None
-    from tollspan.limits import budgets, budgets_metrics
-
-    budgets.hold_to_settings()
-    budgets_metrics.measure_with(meter_provider)
-    current.undo.append(budgets.let_go)
-
-
-def _watch_backends() -> None:
-    """Where the settings name backends, whether or not the application asks for their health."""
-    from tollspan.limits import health
-
-    health.listen()
-
-
-def _cap_retries() -> None:
-    assert current is not None
-    from tollspan.limits import retries
-
-    retries.cap_by_settings()
-    current.undo.append(retries.uncap)
-
-
 def _adopt(provider: trace.TracerProvider) -> None:
     """Put the span processor in front of the exporters of `provider`, and ourselves around it."""
+    background.load_for_calls()
+    with _lock:
+        if current is not None:
+            _settle()
+            _stand_before(provider)
+
+
+def _stand_before(provider: trace.TracerProvider) -> None:
     assert current is not None
     sdk = _sdk_provider(provider)
-    with _lock:
-        _settle()
-        if sdk is None or provider in current.adopted:
-            return
-        from tollspan.processors import spans
+    if sdk is None or provider in current.adopted:
+        return
+    from tollspan.processors import spans
 
-        current.adopted.append(provider)
-        current.undo.append(spans.adopt_provider(sdk))
-        counting = current.counting
-        if counting is not None:
-            if calls.settler is not None and calls.settler is not counting:
-                counting.inner = calls.settler
-            calls.install(counting)
-        deliveries.watch_provider(sdk)
+    from . import deliveries
+
+    current.adopted.append(provider)
+    current.undo.append(spans.adopt_provider(sdk))
+    counting = current.counting
+    if counting is not None:
+        if calls.settler is not None and calls.settler is not counting:
+            counting.inner = calls.settler
+        calls.install(counting)
+    deliveries.watch_provider(sdk)
 
 
 def _sdk_provider(provider: Any) -> TracerProvider | None:
     """The SDK's provider, also inside a wrapper that keeps it as `provider`; else None."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    if type(provider) is standin.StandIn:
+        return provider.made
     for found in (provider, getattr(provider, "provider", None)):
         if isinstance(found, TracerProvider):
             return found
@@ -280,7 +271,9 @@ def remove() -> None:
     global current
     standin.unnotice()
     first_sdk.forget()
-    installed, current = current, None
+    with _lock:
+        installed, current = current, None
+        calls.unready = None
     if installed is None:
         return
     ended.settle_all()
@@ -297,5 +290,7 @@ def remove() -> None:
         if trace.get_tracer_provider() is installed.stand_in:
             standin.take_the_place(None)
         installed.stand_in.give_way(None)
-        installed.stand_in.shutdown()
-    deliveries.forget()
+        if installed.stand_in.made is not None:
+            installed.stand_in.made.shutdown()
+    if deliveries := sys.modules.get(f"{__package__}.deliveries"):
+        deliveries.forget()

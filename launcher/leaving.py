@@ -22,7 +22,7 @@ import wrapt
 from tollspan import ended
 from tollspan.guard import quietly
 
-from . import background, exporters, first_use, installation, pools
+from . import arrivals, background, exporters, installation, pools
 
 __all__ = ["flush", "tell", "watch"]
 
@@ -48,7 +48,7 @@ def tell() -> None:
     """Settle and send what waits. Takes as long as at any end of a process, five seconds at most."""
     if installation.current is None:
         return
-    first_use.be_brief()
+    arrivals.be_brief()
     with quietly:
         flush(exporters.EXIT_MS / 1000)
 

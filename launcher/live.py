@@ -14,7 +14,7 @@ from tollspan.instrumentation import PROVIDERS
 from tollspan.instrumentation._sdks import Sdk
 from tollspan.processors import prices
 
-from . import checkup, deliveries, exporters, installation
+from . import checkup, deliveries, exporters, installation, standin
 from .checkup import BAD, OK, WARN, Check
 from .layers import METHODS, layers, loaded, tool
 
@@ -122,7 +122,11 @@ def _provider() -> Iterator[Check]:
             f"{whose}'s {type(provider).__name__} has no span processor of tollspan: its spans carry\n"
             "what tollspan's own calls cost, but spans of other instrumentations are not enriched",
         )
-    chosen = getattr(provider, "sampler", None)
+    # Nothing is made to be looked at: a process that ends could not start its threads any more.
+    sdk: Any = provider
+    if type(sdk) is standin.StandIn:
+        sdk = sdk.made
+    chosen = getattr(sdk, "sampler", None)
     if chosen is not None:
         yield checkup.sampler(chosen.get_description())
 

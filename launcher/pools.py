@@ -18,7 +18,7 @@ from typing import Any
 from tollspan import ended
 from tollspan.guard import quietly
 
-from . import first_use, installation
+from . import arrivals, installation
 
 __all__ = ["HELD_S", "watch_spawned", "watch_this"]
 
@@ -66,7 +66,7 @@ def _tell_first(results: Any, flush: Flush) -> None:
     """`results` is this process's own end of the queue that its parent reads."""
     if "put" in vars(results):
         return
-    first_use.be_brief()
+    arrivals.be_brief()
     put = results.put
     held = _Held(flush)
 
@@ -95,7 +95,7 @@ class _Held:
         now = self._settled()
         if now != self._told:
             self._told = now
-            is_told = self._flush(HELD_S) and first_use.arrive()
+            is_told = self._flush(HELD_S) and arrivals.arrive()
             self._tries = TRIES if is_told else self._tries - 1
 
     @staticmethod

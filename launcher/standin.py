@@ -10,17 +10,18 @@ The one module of the launcher that touches internals of the OpenTelemetry API
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Callable
-from random import Random
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from tollspan.guard import quietly
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 __all__ = ["StandIn", "notice", "take_the_place", "unnotice"]
 
@@ -28,9 +29,15 @@ __all__ = ["StandIn", "notice", "take_the_place", "unnotice"]
 class _Redirected(trace.Tracer):
     """A tracer whose provider may change under it: instrumentations keep their tracers for good."""
 
-    def __init__(self, real: trace.Tracer, asked: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        self.real = real
+    def __init__(self, stand_in: StandIn, asked: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         self.asked = asked
+        self._stand_in = stand_in
+
+    @cached_property
+    def real(self) -> trace.Tracer:
+        """Looked for with its first span, and put in place anew when its provider changes."""
+        args, kwargs = self.asked
+        return self._stand_in.provider.get_tracer(*args, **kwargs)
 
     def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
         return self.real.start_span(*args, **kwargs)
@@ -40,40 +47,43 @@ class _Redirected(trace.Tracer):
         return self.real.start_as_current_span(*args, **kwargs)
 
 
-_own = Random()
-if hasattr(os, "register_at_fork"):  # a child does not repeat its parent's ids
-    os.register_at_fork(after_in_child=_own.seed)
+_OWN: Final = frozenset({"_complete", "_handed_out", "_successor", "made"})
 
 
-class _Ids(RandomIdGenerator):
-    """Ids that the SDK would draw from the global `random`. A program that seeds that would get the
-    ids of its last run, and other numbers than without us."""
+class StandIn(trace.TracerProvider):
+    """An SDK provider that can be replaced, and is made when it is wanted: by the first span of a
+    tracer of it, or by whoever wants more of it than a tracer.
 
-    def generate_span_id(self) -> int:
-        return _own.getrandbits(64) or 1
-
-    def generate_trace_id(self) -> int:
-        return _own.getrandbits(128) or 1
-
-
-class StandIn(TracerProvider):
-    """An SDK provider with the environment's settings that can be replaced.
-
-    `before_use` is called whenever somebody asks for a tracer: before any span of it.
+    Importing the SDK takes half as long as everything else that `import tollspan.auto` does, which
+    leaves it to a thread of its own. Whoever asks meanwhile is told that this is an SDK provider, and
+    finds everything that one has.
     """
 
-    def __init__(self, before_use: Callable[[], None]) -> None:
-        super().__init__(id_generator=_Ids())
-        self._before_use = before_use
+    def __init__(self, complete: Callable[[], None]) -> None:
+        """`complete` has to put the SDK's provider into `made`."""
+        self._complete = complete
         self._handed_out: WeakSet[_Redirected] = WeakSet()
         self._successor: trace.TracerProvider | None = None
+        self.made: TracerProvider | None = None
+
+    @property
+    def has_given_way(self) -> bool:
+        return self._successor is not None
+
+    @property
+    def provider(self) -> trace.TracerProvider:
+        """Who makes the spans now."""
+        if self._successor is not None:
+            return self._successor
+        if self.made is None:
+            with quietly:
+                self._complete()
+        return self.made or trace.NoOpTracerProvider()
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         if self._successor is not None:
             return self._successor.get_tracer(*args, **kwargs)
-        with quietly:
-            self._before_use()
-        tracer = _Redirected(super().get_tracer(*args, **kwargs), (args, kwargs))
+        tracer = _Redirected(self, (args, kwargs))
         self._handed_out.add(tracer)
         return tracer
 
@@ -89,6 +99,27 @@ class StandIn(TracerProvider):
                 tracer.real = successor.get_tracer(*args, **kwargs)
             else:
                 tracer.real = trace.ProxyTracer(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._sdk(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._sdk(), name, value)
+
+    def _sdk(self) -> Any:
+        """Ours, also where it has given way: who has a processor to add to it meant it."""
+        return self.provider if self.made is None else self.made
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What `isinstance` goes by. Who asks for the SDK's class has imported it."""
+        sdk = sys.modules.get("opentelemetry.sdk.trace")
+        return getattr(sdk, "TracerProvider", StandIn)
 
 
 def take_the_place(stand_in: StandIn | None) -> None:

@@ -19,7 +19,7 @@ from otlp import Receiver
 import tollspan
 from tollspan import config
 from tollspan.chaos import Chaos, ok
-from tollspan.launcher import deliveries, installation, standin
+from tollspan.launcher import deliveries, exporters, installation, own_provider, standin
 from tollspan.processors import callspan
 
 
@@ -337,16 +337,17 @@ def test_the_stand_in_waits_at_most_five_seconds_at_exit(receiver: Receiver) -> 
     tollspan.instrument()
     assert installation.current is not None
     assert installation.current.stand_in is not None
+    flush()
     (delivery,) = deliveries.deliveries
     assert delivery.exporter == "otlp_proto_http"
     assert delivery.endpoint == receiver.url
     assert isinstance(trace.get_tracer_provider(), TracerProvider)
-    assert issubclass(installation.exporters.Batched, BatchSpanProcessor)
-    assert installation.exporters.EXIT_MS == 5000
+    assert issubclass(own_provider.Batched, BatchSpanProcessor)
+    assert exporters.EXIT_MS == 5000
 
 
 def test_two_lines_start_spans_as_quickly_as_a_provider_of_ones_own() -> None:
-    stand_in = standin.StandIn(lambda: None)
+    stand_in = standin.StandIn(lambda: setattr(stand_in, "made", own_provider.made([])))
     tracer = stand_in.get_tracer("t")
 
     assert isinstance(callspan.start_span(tracer, "chat", {}, 1), callspan.CallSpan)

@@ -31,6 +31,7 @@ __all__ = [
     "settler",
     "start_span",
     "start_with",
+    "unready",
     "write",
 ]
 
@@ -264,6 +265,10 @@ open_calls: dict[int, OpenCall] = {}
 
 settler: Settler | None = None
 
+unready: Callable[[], None] | None = None
+"""Puts in place what calls need and is not there yet (settler, prices, exporters), before the first of
+them opens; and takes itself away."""
+
 postpone: Callable[[OpenCall], bool] | None = None
 """Whether nobody can see it if a call that ends now is finished a moment later (`ended`). Where it
 is so, the processors have noted what stands around the call. None: always at once."""
@@ -280,6 +285,10 @@ Write = Callable[[trace.Span, Mapping[str, Any]], None]
 def _start_span(
     tracer: trace.Tracer, name: str, attributes: dict[str, Any], start_ns: int
 ) -> trace.Span:
+    if unready is not None:
+        unready()
+        if start_span is not _start_span:
+            return start_span(tracer, name, attributes, start_ns)
     return tracer.start_span(
         name, kind=trace.SpanKind.CLIENT, attributes=attributes, start_time=start_ns
     )
