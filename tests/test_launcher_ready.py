@@ -265,3 +265,18 @@ def test_spans_of_calls_are_made_the_quick_way_whenever_a_provider_comes(
 
     (span,) = [each for each in started.spans if each.name == "chat gpt-4o-mini"]
     assert isinstance(span, callspan.CallSpan)
+
+
+def test_calls_of_two_lines_wait_to_be_settled_together(
+    receiver: Receiver, client: openai.OpenAI
+) -> None:
+    tollspan.instrument()
+    ask(client)
+    installed = installation.current
+    assert installed is not None
+    assert installed.counting is not None
+    assert installed.counting.released == 0
+
+    trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
+    assert installed.counting.released == 1
+    assert len(receiver.calls()) == 1
