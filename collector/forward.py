@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from tollspan.config import OtlpExporter
+from tollspan.exporter import OtlpExporter
 
 from .advice import advice, advice_on_code
 from .destination import BadDestination, Destination

@@ -11,7 +11,7 @@ import grpc  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from tollspan.config import OtlpExporter
+from tollspan.exporter import OtlpExporter
 
 from .answers import acknowledged
 from .destination import Destination

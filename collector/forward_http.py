@@ -10,7 +10,7 @@ import urllib3
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from tollspan.config import OtlpExporter
+from tollspan.exporter import OtlpExporter
 
 from .advice import WANTS_TLS, advice, advice_on_status
 from .answers import acknowledged

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from tollspan.guard import quietly
 
@@ -55,7 +56,8 @@ def before_threads_end(job: Callable[[], object]) -> None:
 
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        register(job)
+        with suppress(RuntimeError):  # it has ended
+            register(job)
 
 
 def others_run() -> bool:

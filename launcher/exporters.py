@@ -8,9 +8,11 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 from __future__ import annotations
 
+import atexit
 import logging
 import socket
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ __all__ = [
     "load",
     "may_listen",
     "names",
+    "own_meters",
     "place",
     "protocol",
     "reachable",
@@ -189,6 +192,18 @@ def place(name: str) -> dict[str, Any]:
 
 
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+
+
+@cache
+def own_meters(asked: Sequence[str]) -> MeterProvider:
+    """The meter provider of this process that exports to `asked` until its end.
+
+    Raises:
+        LookupError: one of them is not installed.
+    """
+    made = meter_provider(asked)
+    atexit.register(made.shutdown, timeout_millis=EXIT_MS)
+    return made
 
 
 def meter_provider(asked: Sequence[str]) -> MeterProvider:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -69,6 +70,8 @@ def install(
         return
     standin.notice(_arrived)
     existing = trace.get_tracer_provider()
+    if existing is current.stand_in:
+        return
     if not isinstance(existing, trace.ProxyTracerProvider):
         _complete()
         _adopt(existing)
@@ -103,15 +106,18 @@ def _prepare() -> None:
 
 
 def _catch_up() -> None:
-    """A program that is shorter than our loading has calls to tell of all the same."""
+    """A program that is shorter than our loading has calls to tell of all the same, and threads that
+    are left may still make some: what they need cannot be imported any later."""
     ended.settle_all(ended.LAST_S)
     with quietly:
-        if current is not None and current.counting is not None and current.counting.released:
+        counting = current.counting if current is not None else None
+        is_due = counting is None and calls.unready is not None and background.others_run()
+        if is_due or (counting is not None and counting.released):
             background.finish()
 
 
 def _unlock() -> None:
-    """A thread of the parent may have held them, and that thread is not here."""
+    """A thread of the parent may have held it, and that thread is not here."""
     global _lock
     _lock = threading.RLock()
 
@@ -129,12 +135,8 @@ def _warm() -> None:
             prepare(name)
 
 
-_own_meters: MeterProvider | None = None
-
-
 def _measure_alone() -> None:
     """Metrics of our own where `OTEL_METRICS_EXPORTER` asks for some and nobody else makes any."""
-    global _own_meters
     if current is None or current.meter_provider is not None or not settings().metrics:
         return
     asked = exporters.names("metrics", default="none")
@@ -144,10 +146,7 @@ def _measure_alone() -> None:
 
     if "Proxy" not in type(metrics.get_meter_provider()).__name__:
         return
-    if _own_meters is None:
-        made = _own_meters = exporters.meter_provider(asked)
-        atexit.register(made.shutdown, timeout_millis=exporters.EXIT_MS)
-    _measure(_own_meters)
+    _measure(exporters.own_meters(tuple(asked)))
 
 
 def _measure(meter_provider: MeterProvider) -> None:
@@ -170,7 +169,9 @@ def _last_word() -> None:
 
 def _make_ready() -> None:
     """What the first call would wait for."""
-    if calls.unready is not None:
+    if calls.unready is None:
+        return
+    with suppress(RuntimeError):  # a program that has come to its end lets nobody start a thread
         calls.unready()
 
 

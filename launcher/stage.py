@@ -18,6 +18,7 @@ from tollspan import config
 
 if TYPE_CHECKING:
     from tollspan.collector.destination import Destination
+    from tollspan.exporter import OtlpExporter
 
     from .stage_process import StageProcess
 
@@ -126,7 +127,7 @@ def _until_signalled(running: StageProcess) -> tuple[int, int]:
             signal.signal(number, handler)
 
 
-def _mend_once(to: Destination, settings: config.Settings, exporter: config.OtlpExporter) -> int:
+def _mend_once(to: Destination, settings: config.Settings, exporter: OtlpExporter) -> int:
     """Mend, print what was done, end.
 
     Raises:

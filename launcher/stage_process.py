@@ -27,7 +27,8 @@ from tollspan.collector.otlp_grpc import GrpcReceiver, PortInUse
 from tollspan.collector.otlp_http import http_receiver
 from tollspan.collector.serve import StageIntake
 from tollspan.collector.told_shelf import ingest_through
-from tollspan.config import OtlpExporter, Settings
+from tollspan.config import Settings
+from tollspan.exporter import OtlpExporter
 from tollspan.guard import quietly
 from tollspan.local.gate import Gate, is_loopback
 from tollspan.local.openapi import openapi_route

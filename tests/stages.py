@@ -18,7 +18,8 @@ import grpc
 
 from tollspan.collector.destination import destination
 from tollspan.collector.otlp_grpc import TRACES
-from tollspan.config import OtlpExporter, Settings
+from tollspan.config import Settings
+from tollspan.exporter import OtlpExporter
 from tollspan.launcher.stage_process import Ports, StageProcess
 
 

@@ -280,3 +280,58 @@ def test_calls_of_two_lines_wait_to_be_settled_together(
     trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
     assert installed.counting.released == 1
     assert len(receiver.calls()) == 1
+
+
+LATE = """
+import json, sys, threading
+import openai
+from tollspan.launcher import background
+background.start = lambda: None  # as if it had not come to anything yet
+import tollspan.auto
+from tollspan import calls
+
+def late():
+    threading.main_thread().join()
+    client = openai.OpenAI(base_url=sys.argv[1], api_key="test", max_retries=0)
+    client.chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}]
+    )
+
+threading.Thread(target=late).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_may_make_the_first_call(
+    receiver: Receiver, chaos: Chaos
+) -> None:
+    chaos.script(ok(input_tokens=1000, output_tokens=100))
+    subprocess.run(
+        [sys.executable, "-c", LATE, chaos.openai_base_url],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "TOLLSPAN_RAISE": "1"},
+        timeout=60,
+        check=True,
+    )
+
+    (call,) = receiver.calls()
+    assert call.attributes[COST] == pytest.approx(0.00021)
+
+
+SHORT = """
+import openai
+import tollspan.auto
+"""
+
+
+def test_a_program_that_ends_at_once_ends_quietly() -> None:
+    for _ in range(3):
+        printed = subprocess.run(
+            [sys.executable, "-c", SHORT], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert printed.stderr == ""
+
+
+def test_asked_for_again_before_the_first_call_nothing_is_made(receiver: Receiver) -> None:
+    tollspan.instrument()
+    tollspan.instrument()
+
+    assert made() is None

@@ -27,7 +27,8 @@ from stages import metric, post, running, send, stage, until
 from tollspan import __version__, semconv
 from tollspan.collector.destination import destination
 from tollspan.collector.otlp_grpc import METRICS
-from tollspan.config import OtlpExporter, Settings
+from tollspan.config import Settings
+from tollspan.exporter import OtlpExporter
 from tollspan.launcher.stage import _on_signals
 from tollspan.launcher.stage_process import Ports, StageProcess
 from tollspan.local.server import LocalStack

@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .exporter import OtlpExporter
+
 __all__ = [
     "ConfigError",
-    "OtlpExporter",
     "Settings",
     "environment",
     "misspelt",
@@ -48,27 +50,14 @@ def mistral_telemetry() -> str:
     return os.environ.get("MISTRAL_SDK_TELEMETRY", "")
 
 
-@dataclass(frozen=True, slots=True)
-class OtlpExporter:
-    """What the standard `OTEL_EXPORTER_OTLP_*` variables say to whoever exports without the SDK.
-
-    https://opentelemetry.io/docs/specs/otel/protocol/exporter/. Paths are of PEM files.
-    """
-
-    protocol: str = ""
-    compression: str = ""
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    certificate: str = ""
-    client_certificate: str = ""
-    client_key: str = ""
-
-
 def otlp_exporter() -> OtlpExporter:
     """The standard variables of this process.
 
     Raises:
         ConfigError: the headers are not `name=value,name=value`.
     """
+    from .exporter import OtlpExporter  # which applications do without
+
     found = {
         name: os.environ.get(f"OTEL_EXPORTER_OTLP_{name.upper()}", "").strip()
         for name in ("protocol", "compression", "certificate", "client_certificate", "client_key")
