@@ -60,7 +60,10 @@ def bench() -> str:
             )
     machine = found["machine"]
     made = (
-        f"`import tollspan.auto` adds {found['import']['added_ms']} ms to importing the openai SDK. "
+        f"`import tollspan.auto` adds {found['import']['added_ms']} ms to the "
+        f"{found['import']['sdk_ms']} ms of importing the openai SDK; a call made in that very moment "
+        f"waits {found['import']['first_call_ms']} ms for what is loaded beside it, the next one does "
+        "not. "
         f"CPU of all threads; `make bench`, {machine['measured']}, Python {machine['python']}; "
         "medians, each SDK's subjects in turn in one run, content off; in brackets the lowest and the "
         "highest ratio of a round: where they are far apart, the SDK's own call scatters by more than "
