@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -168,11 +167,13 @@ def _last_word() -> None:
 
 
 def _make_ready() -> None:
-    """What the first call would wait for."""
-    if calls.unready is None:
-        return
-    with suppress(RuntimeError):  # a program that has come to its end lets nobody start a thread
-        calls.unready()
+    """What the first call would wait for. A program at its end lets nobody start a thread."""
+    try:
+        if calls.unready is not None:
+            calls.unready()
+    except RuntimeError:
+        if threading.main_thread().is_alive():
+            raise
 
 
 def _complete() -> None:
@@ -181,10 +182,11 @@ def _complete() -> None:
     does, which leaves it to a thread of its own."""
     background.load_for_calls()
     with _lock:
+        if current is None:
+            return
         try:
-            if current is not None:
-                _settle()
-                _make_own()
+            _settle()
+            _make_own()
         finally:
             calls.unready = None
 
