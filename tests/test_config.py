@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
 from needs import ROOT
@@ -69,6 +69,23 @@ def test_a_bad_value_is_a_sentence_for_commands_and_a_default_for_applications(
 
     assert sentence in caplog.text
     assert lenient == config.reload({"TOLLSPAN_TENANT": "acme"})
+
+
+def test_settings_are_known_by_name_equal_by_value_and_stay_as_they_are() -> None:
+    found = Settings(tenant="acme")
+
+    assert found.tenant == "acme"
+    assert found.ui_port == Settings().ui_port
+    assert found == Settings(tenant="acme")
+    assert found != Settings()
+    assert len({found, Settings(tenant="acme"), Settings()}) == 2
+    with pytest.raises(TypeError, match="there is no setting tenent"):
+        Settings(tenent="acme")
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'tenant'"):
+        found.tenant = "other"
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'tenant'"):
+        del found.tenant
+    assert found.tenant == "acme"
 
 
 def test_secrets_are_not_in_the_repr() -> None:
