@@ -12,7 +12,8 @@ from pipeline_processes import ClickHouse, collector, free_port, until
 
 from tollspan.collector.destination import destination
 from tollspan.collector.forward import forwarder
-from tollspan.config import OtlpExporter, Settings
+from tollspan.config import Settings
+from tollspan.exporter import OtlpExporter
 from tollspan.launcher.stage_mend import mend_of
 
 __all__ = ["BehindStages", "behind_stages"]

@@ -26,7 +26,8 @@ from tollspan.collector.answers import acknowledged
 from tollspan.collector.behind import KNOWN_FOR_S, Behind
 from tollspan.collector.destination import BadDestination, destination
 from tollspan.collector.receiver import Unavailable
-from tollspan.config import OtlpExporter, Settings
+from tollspan.config import Settings
+from tollspan.exporter import OtlpExporter
 from tollspan.launcher.stage_process import Ports, StageProcess
 
 C = grpc.StatusCode

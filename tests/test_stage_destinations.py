@@ -20,7 +20,7 @@ from tollspan import config
 from tollspan.collector.destination import BadDestination, destination
 from tollspan.collector.forward import forwarder, refused_there
 from tollspan.collector.receiver import Malformed, NotTaken, Overloaded, Unavailable
-from tollspan.config import OtlpExporter
+from tollspan.exporter import OtlpExporter
 
 
 @pytest.mark.parametrize(
