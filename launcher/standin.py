@@ -54,8 +54,8 @@ class StandIn(trace.TracerProvider):
     """An SDK provider that can be replaced, and is made when it is wanted: by the first span of a
     tracer of it, or by whoever wants more of it than a tracer.
 
-    Importing the SDK takes half as long as everything else that `import tollspan.auto` does, which
-    leaves it to a thread of its own. Whoever asks meanwhile is told that this is an SDK provider, and
+    Importing the SDK, and what stands around it, takes about as long as everything else that `import
+    tollspan.auto` does, which leaves it to a thread of its own. Whoever asks meanwhile is told that this is an SDK provider, and
     finds everything that one has.
     """
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from opentelemetry.util._once import Once
 from otlp import Receiver
 
 import tollspan
-from tollspan import calls
+from tollspan import calls, guard
 from tollspan.chaos import Chaos, ok
 from tollspan.launcher import background, installation
 from tollspan.processors import callspan
@@ -235,19 +236,23 @@ def test_a_child_that_is_forked_before_the_first_call_makes_its_own(
     assert call.attributes[COST] == pytest.approx(0.00021)
 
 
+@pytest.mark.quiet
 def test_what_cannot_be_completed_costs_spans_and_no_call(
-    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+    client: openai.OpenAI, chaos: Chaos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOLLSPAN_RAISE", "0")
-    tollspan.config.reload()
-
     def broken() -> None:
         raise OSError("a fault of ours")
 
     monkeypatch.setattr(background, "load_for_calls", broken)
+    monkeypatch.setattr(guard, "faults", faults := Counter[str]())
     tollspan.instrument()
     ask(client)
-    trace.get_tracer("app").start_span("theirs").end()
+    with trace.get_tracer("app").start_as_current_span("theirs") as span:
+        assert not span.is_recording()
+
+    assert len(chaos.log) == 1
+    assert made() is None
+    assert any(each.startswith("OSError at ") and __file__ in each for each in faults)
 
 
 @pytest.mark.parametrize("exporters", ["otlp", "none"])
@@ -288,7 +293,7 @@ import openai
 from tollspan.launcher import background
 background.start = lambda: None  # as if it had not come to anything yet
 import tollspan.auto
-from tollspan import calls
+from tollspan import calls, guard
 
 def late():
     threading.main_thread().join()
