@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = {".py", ".typed", ".sql", ".html", ".js", ".css", ".svg", ".json"}
+SHIPPED = {".py", ".pyi", ".typed", ".sql", ".html", ".js", ".css", ".svg", ".json"}
 FOLDERS = {
     "tollspan": "tollspan",
     "instrumentation": "tollspan/instrumentation",
@@ -26,13 +27,15 @@ FOLDERS = {
     "collector-config/clickhouse": "tollspan/local/clickhouse",
     "grafana/dashboards": "tollspan/local/boards_json",
 }
+COMPILED = ("tollspan/collector/_framed", "tollspan/local/_columns")
+"""From C; where there is no compiler a wheel lacks them."""
 NOT_SHIPPED = {"__pycache__", "cluster"}
 """Folders below them: the ledger's SQL for clusters is for people with a checkout and a cluster."""
 
 
 def expected() -> set[str]:
     """Every file of the source folders that belongs in the wheel, by its name there."""
-    found = set()
+    found = {name + sysconfig.get_config_var("EXT_SUFFIX") for name in COMPILED}
     for source, target in FOLDERS.items():
         for file in (ROOT / source).rglob("*"):
             if file.suffix in SHIPPED and NOT_SHIPPED.isdisjoint(file.parts):

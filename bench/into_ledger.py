@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from bench import traffic
 from bench.memory import rss_mb
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tollspan.collector.wire import Decoded
     from tollspan.local.ledger import Ledger
 
-__all__ = ["floor", "foreign", "ledger", "steady", "traces"]
+__all__ = ["floor", "foreign", "ledger", "steady", "traces", "uncompiled"]
 
 WARM_SPANS = 65_536
 """Two whole commits: the memory that a first one asks the system for, the next ones have."""
@@ -33,6 +34,7 @@ def ledger(
     made: Callable[..., Iterable[bytes]] = traffic.ours,
     calls: float = 1,
     at_once: int = 0,
+    warm: int = WARM_SPANS,
 ) -> dict[str, float]:
     """Calls that tollspan has settled in the application, 25 attributes each and cost and path: from
     OTLP requests to committed rows of all tables, by all threads of the process.
@@ -41,6 +43,7 @@ def ledger(
         calls: how many of the spans are calls.
         at_once: make so many spans, send them, and so on, until the engine has nothing left to merge;
             what making takes is not counted. 0: all of them, and what is not merged stays so.
+        warm: spans that are sent before, off the clock.
     """
     from tollspan.collector import wire
     from tollspan.collector.foreign import normalised, settled
@@ -65,7 +68,7 @@ def ledger(
             for each in waiting:
                 _taken(*each)
 
-        run(made(WARM_SPANS, seed=7))
+        run(made(warm, seed=7))
         requests = iter(made(spans))
         sent, making, before = 0, 0.0, time.process_time()
         while True:
@@ -80,7 +83,7 @@ def ledger(
             _merged(opened)
         took = time.process_time() - before - making
         writer.stop()
-        stored(opened, sent + WARM_SPANS, int((sent + WARM_SPANS) * calls))
+        stored(opened, sent + warm, int((sent + warm) * calls))
         opened.close()
     return {"per_cpu_s": sent / took, "rss_mb": rss_mb()}
 
@@ -142,6 +145,17 @@ def traces(spans: int) -> dict[str, float]:
 def foreign(spans: int) -> dict[str, float]:
     """The same for calls that another instrumentation tells of, settled here."""
     return ledger(spans, traffic.calls)
+
+
+def uncompiled(spans: int) -> dict[str, float]:
+    """`ledger` where nothing could be compiled when tollspan was installed: span by span, through the
+    stage."""
+    from tollspan.collector import framed
+    from tollspan.local import compiled
+
+    compiled.IS_COMPILED = False
+    with patch.object(framed, "_framed", lambda body: None):
+        return ledger(spans, warm=WARM_SPANS // 8)
 
 
 def floor(spans: int) -> dict[str, float]:

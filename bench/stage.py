@@ -83,9 +83,10 @@ SUBJECTS: dict[str, Callable[[int], dict[str, float]]] = {
     "steady": into_ledger.steady,
     "traces": into_ledger.traces,
     "foreign": into_ledger.foreign,
+    "uncompiled": into_ledger.uncompiled,
     "floor": into_ledger.floor,
 }
-LESS = {"behind": 4, "naive": 4, "hostile": 8, "foreign": 4, "steady": 1 / 8}
+LESS = {"behind": 4, "naive": 4, "hostile": 8, "foreign": 4, "uncompiled": 8, "steady": 1 / 8}
 """Takes so many times fewer spans, because it is slower; or more, because it has to last."""
 MOST_ROUNDS = {"steady": 2}
 

@@ -21,23 +21,16 @@ from tollspan.collector.private import KEEP, rule
 from tollspan.collector.receiver import Malformed
 
 from . import native
-from .alike import DOUBLE, INT, TEXT, Alike, Name
+from .alike import DOUBLE, INT, TEXT, Alike, Codes
 from .blocks import as_json
-from .packed import Places, Values
+from .spread import Places
 from .strings import Strings, listed, of_arrow
 
-__all__ = ["Coded", "Codes", "coded", "different", "encoded", "fixed", "joined"]
-
-Codes = NDArray[np.int32]
-
-SAMPLE, DIFFERENT = 128, 120
-"""Where so many of the first spans have values that differ, it is not asked which ones are the same."""
+__all__ = ["Coded", "coded", "joined"]
 
 _SEVEN = [np.uint64(0x7F << 7 * place) for place in range(5)]
-_MORE = np.array([0, 0x80, 0x8080, 0x808080, 0x80808080], np.uint64)
-"""Bits that say that a varint of one to five bytes goes on."""
-_DIGITS = np.uint64(0x8080808080)
-_TAG = np.uint64(16)
+_BEFORE = np.uint64(16)
+"""Bits of length and tag."""
 
 
 @dataclass
@@ -74,9 +67,9 @@ class Coded:
 
     def low(self) -> bytes:
         """The texts as data of a LowCardinality(String) column."""
-        return native.low_coded(self.texts.data, len(self.texts.sizes), self.codes)
+        return native.low_coded(self.texts.data, len(self.texts), self.codes)
 
-    def strings(self) -> native.Data:
+    def strings(self) -> bytes:
         """The texts as data of a String column."""
         return self.texts.taken(self.codes)
 
@@ -90,7 +83,7 @@ def joined(parts: Sequence[Coded | None], rows: Sequence[int], nothing: str = ""
     there = [part for part in parts if part is not None]
     if len(parts) == 1 or not there:
         return parts[0]
-    firsts = np.cumsum([0, *(len(part.texts.sizes) for part in there)]).tolist()
+    firsts = np.cumsum([0, *(len(part.texts) for part in there)]).tolist()
     codes, texts, values = [], [part.texts for part in there], [part.values for part in there]
     first = iter(firsts)
     for part, count in zip(parts, rows, strict=True):
@@ -111,104 +104,33 @@ def joined(parts: Sequence[Coded | None], rows: Sequence[int], nothing: str = ""
 
 def coded(alike: Alike, column: int) -> Coded | None:
     """An attribute of spans that are alike; None where one of them has to be opened."""
-    name, values = alike.names[column], alike.values[column]
-    if values.read is None:
-        values.read = _read(name, values) or False
-    if not values.read:
-        return None
-    found: Coded = values.read
-    return found.of(alike.which(values))
-
-
-def _read(name: Name, values: Values) -> Coded | None:
-    """One attribute, in whatever spans it was found."""
-    count = len(values.rows)
-    if _rule(name) != KEEP:
+    name, (codes, values) = alike.names[column], alike.said[column]
+    if _rule(name.text) != KEEP:
         return None
     if name.kind == INT:
-        return _integers(values, count)
+        counts = _integers(values.rows(), values.sizes)
+        return Coded(codes, of_arrow(pa.array(counts).cast(pa.string())), counts, False)
     if name.kind == DOUBLE:
-        return _numbers(values.lanes, count)
-    codes, strings = encoded(values, count)
+        numbers = np.frombuffer(values.data, np.uint8).reshape(-1, 10)[:, 2:].copy().view("<f8")
+        fine = bool(np.isfinite(numbers).all())
+        return Coded(codes, _written(numbers.tobytes()), numbers[:, 0], False) if fine else None
     if name.kind == TEXT:
-        return Coded(codes, strings, (), True) if strings.are_utf8() else None
-    return _anything(name.key, codes, strings)
+        return Coded(codes, values, (), True) if values.are_utf8() else None
+    return _anything(name.text, codes, values)
 
 
 @lru_cache(maxsize=4096)
-def _rule(name: Name) -> Any:
-    return rule(pair(name.key[:-1])[0])
+def _rule(name: str) -> Any:
+    return rule(name)
 
 
-def encoded(values: Values, count: int) -> tuple[Codes, Strings]:
-    """Strings, each behind its length: which each of so many spans has, and each once (or, where nearly
-    all differ, all of them)."""
-    lanes, sizes = values.lanes, values.sizes
-    if values.are_same:
-        return np.zeros(count, np.int32), Strings.of(lanes.view(np.uint8), sizes)
-    if different(lanes):
-        return np.arange(count, dtype=np.int32), Strings.of(lanes.view(np.uint8), sizes)
-    codes, table = fixed(lanes)
-    return codes, Strings.of(table, table[:, 0].astype(np.int64) + 1)
-
-
-def different(lanes: NDArray[np.uint64]) -> bool:
-    """Whether rows seem to have a value each."""
-    if len(lanes) < SAMPLE:
-        return False
-    some, width = lanes[:SAMPLE].tobytes(), 8 * lanes.shape[1]
-    return len({some[at : at + width] for at in range(0, len(some), width)}) > DIFFERENT
-
-
-def fixed(lanes: NDArray[np.uint64]) -> tuple[Codes, NDArray[np.uint8]]:
-    """Of rows of 64-bit numbers which each is, and the bytes of each once."""
-    width = 8 * lanes.shape[1]
-    data = pa.py_buffer(np.ascontiguousarray(lanes))
-    if width == 8:
-        every = pa.UInt64Array.from_buffers(pa.uint64(), len(lanes), [None, data])
-    else:
-        every = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(lanes), [None, data])
-    found = every.dictionary_encode()
-    codes = found.indices.to_numpy(zero_copy_only=False)
-    table = np.frombuffer(found.dictionary.buffers()[1], np.uint8, width * len(found.dictionary))
-    return codes, table.reshape(-1, width)
-
-
-def _integers(values: Values, count: int) -> Coded | None:
-    """Counts as varints of up to five bytes, behind length and tag; None where one is none."""
-    lanes, sizes = values.lanes, values.sizes
-    if lanes.shape[1] > 1 or sizes.max() > 7:
-        return None
-    digits = lanes[:, 0] >> _TAG
-    if ((digits & _DIGITS) != _MORE[sizes - 3]).any():
-        return None
+def _integers(rows: NDArray[np.uint64], sizes: Places) -> Places:
+    """Counts that are varints of up to five bytes, behind length and tag."""
+    digits = rows[:, 0] >> _BEFORE
     total = digits & _SEVEN[0]
     for place in range(1, int(sizes.max()) - 2):
         total |= digits >> np.uint64(place) & _SEVEN[place]
-    codes, table = fixed(total[:, None])
-    found = table.view(np.int64)[:, 0]
-    texts = of_arrow(pa.array(found).cast(pa.string()))
-    return Coded(_of_all(codes, count), texts, found, False)
-
-
-def _numbers(lanes: NDArray[np.uint64], count: int) -> Coded | None:
-    """Finite numbers behind length and tag; None where one is none."""
-    numbers = np.ascontiguousarray(lanes.view(np.uint8)[:, 2:10]).view(np.uint64)
-    if different(numbers):
-        codes = np.arange(count, dtype=np.int32)
-        data = numbers.tobytes()
-    else:
-        codes, table = fixed(numbers)
-        data = table.tobytes()
-    values = np.frombuffer(data, "<f8")
-    if not np.isfinite(values).all():
-        return None
-    return Coded(_of_all(codes, count), _written(data), values, False)
-
-
-def _of_all(codes: Codes, count: int) -> Codes:
-    """Of so many spans, where all may have the same value."""
-    return codes if len(codes) == count else np.zeros(count, np.int32)
+    return total.view(np.int64)
 
 
 @lru_cache(maxsize=2)
@@ -225,9 +147,11 @@ def _written(data: bytes) -> Strings:
     return of_arrow(texts)
 
 
-def _anything(key: bytes, codes: Codes, strings: Strings) -> Coded | None:
+def _anything(name: str, codes: Codes, values: Strings) -> Coded | None:
+    key = name.encode()
+    begin = b"\x0a" + bytes((len(key),)) + key + b"\x12"
     try:
-        values = [pair(key + each)[1] for each in strings.each()]
+        known = [pair(begin + each)[1] for each in values.each()]
     except Malformed:
         return None
-    return Coded(codes, Strings.written(list(map(as_json, values))), values, False)
+    return Coded(codes, Strings.written(list(map(as_json, known))), known, False)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .packed import Places
+from .spread import Places
 
 __all__ = ["Ids"]
 

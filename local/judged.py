@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,17 +16,15 @@ from numpy.typing import NDArray
 
 from tollspan import semconv
 from tollspan.collector import rows
-from tollspan.collector.crc import crc32
 from tollspan.collector.known import OWNER, Part, part_of
 from tollspan.collector.links import borne, heard
-from tollspan.collector.pairs import pair
 from tollspan.collector.span import KINDS, Span
 from tollspan.columns import TEXTS
 
 from .alike import DOUBLE, INT, TEXT, Alike, Name
-from .coded import Coded, coded, encoded
+from .coded import Coded, coded
 from .keys import Keys
-from .packed import Places, Values
+from .spread import Places
 
 __all__ = ["Group", "judged"]
 
@@ -45,12 +42,9 @@ _MUST_BE = {
 """Kinds of values that attributes of a call have; another one takes a closer look."""
 
 _MUST_SAY = {
-    name: int.from_bytes(value, "little")
-    for name, value in (
-        (semconv.COST_ROLE, b"\x05" + OWNER.encode()),
-        (semconv.HOP_COUNT, b"\x02\x18\x01"),
-        (semconv.CACHE_HIT, b"\x02\x10\x00"),
-    )
+    semconv.COST_ROLE: b"\x05" + OWNER.encode(),
+    semconv.HOP_COUNT: b"\x02\x18\x01",
+    semconv.CACHE_HIT: b"\x02\x10\x00",
 }
 """Values as they travel, with their lengths: paid for by the call itself, no hops but the model, no
 answer out of a gateway's cache."""
@@ -119,8 +113,8 @@ class Group:
 
 def judged(alike: Alike) -> Group | None:
     """Those of `alike` that may go straight; None where none may."""
-    part = _meaning(alike.names, alike.kind, alike.has_parent)
-    if part is None:
+    part = _meaning(alike.names, alike.kind, alike.parents is not None)
+    if part is None or not alike.called.values.are_utf8():
         return None
     may = _say_what_they_must(alike, part)
     if not may.any():
@@ -132,15 +126,13 @@ def judged(alike: Alike) -> Group | None:
         if column is None or (name in _NEVER_EMPTY and "" in column.known):
             return None
         columns[name] = column
-    packed = alike.packed
-    parents = packed.windows(alike.ids_at() + 28, 8).view(np.uint8) if alike.has_parent else None
     return Group(
         part,
         KINDS[alike.kind],
         columns,
-        Coded(*encoded(alike.called(), len(alike.rows)), (), True),
+        Coded(*alike.called, (), True),
         alike.rows,
-        None if parents is None else parents.reshape(-1, 8),
+        alike.parents,
         alike.starts_ns,
         alike.ends_ns,
         _versions(alike, semconv.COST_ROLE in columns),
@@ -148,40 +140,30 @@ def judged(alike: Alike) -> Group | None:
 
 
 def _versions(alike: Alike, has_role: bool) -> NDArray[np.uint64]:
-    content = memoryview(alike.packed.bytes)
-    begins, ends = alike.ids_at() + 26, alike.ends_at
-    places = starmap(slice, zip(begins.tolist(), ends.tolist(), strict=True))
-    sums = np.fromiter(map(crc32, map(content.__getitem__, places)), np.uint64, len(ends))
-    sizes = (ends - begins).astype(np.uint64)
     told = np.uint64((2 if has_role else 1) << 56)
-    return told | sums << np.uint64(24) | sizes & np.uint64(0xFFFFFF)
+    found: NDArray[np.uint64] = (
+        told | alike.crcs << np.uint64(24) | alike.sizes & np.uint64(0xFFFFFF)
+    )
+    return found
 
 
 def _say_what_they_must(alike: Alike, part: Meaning) -> NDArray[np.bool_]:
     may = np.full(len(alike.rows), True)
     for at, name in enumerate(part.names if part.is_call else ()):
-        must = _MUST_SAY.get(name)
-        if must is not None:
-            values = alike.values[at]
-            says = values.lanes[:, 0] == must if values.lanes.shape[1] == 1 else np.zeros(1, bool)
-            may &= _of_all(alike, values, says)
+        if name in _MUST_SAY:
+            codes, values = alike.said[at]
+            may &= np.array([each == _MUST_SAY[name] for each in values.each()])[codes]
     for _, column in part.keys:
-        values = alike.values[column]
-        may &= _of_all(alike, values, values.sizes > SHORTEST_KEY)
+        codes, values = alike.said[column]
+        may &= (values.sizes > SHORTEST_KEY)[codes]
     return may
-
-
-def _of_all(alike: Alike, values: Values, says: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What values say of all the spans."""
-    return says[:1] if len(says) == 1 else says[alike.which(values)]
 
 
 @lru_cache(maxsize=1024)
 def _meaning(names: tuple[Name, ...], kind: int, has_parent: bool) -> Meaning | None:
     """What spans of ours with these attributes are; None where they do not go straight."""
     said: dict[str, Any] = {}
-    for key, of in names:
-        name = pair(key[:-1])[0]
+    for name, of in names:
         if of == TEXT:
             said[name] = f"{name} as an id"[:127]
         elif of == LIST:

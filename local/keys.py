@@ -12,7 +12,7 @@ from tollspan.collector.links import ANSWER, EXTERNAL
 from .coded import Coded
 from .native import Data
 from .seen import Hashes, of_rows
-from .strings import Strings
+from .strings import Strings, trimmed
 
 __all__ = ["STANDING", "Keys"]
 
@@ -52,13 +52,12 @@ class Keys:
         table = np.empty((len(sizes), 1 + self._table.shape[1]), np.uint8)
         table[:, 0] = sizes - 1
         table[:, 1:] = self._table
-        return Strings.of(table, sizes).taken(self._of.codes)
+        return Strings.sized(trimmed(table, sizes), sizes).taken(self._of.codes)
 
     @cached_property
     def _table(self) -> NDArray[np.uint8]:
         """Keys as rows, zeros behind each."""
-        texts = self._of.texts.table
-        assert texts is not None
+        texts = self._of.texts.rows().view(np.uint8)
         before, width = len(self._prefix), texts.shape[1] - 1
         table = np.zeros((len(texts), -(-(before + width) // 8) * 8), np.uint8)
         table[:, :before] = np.frombuffer(self._prefix.encode(), np.uint8)

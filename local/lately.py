@@ -13,7 +13,7 @@ from tollspan.collector.span import Span
 from tollspan.collector.stage import REMEMBERED_SPANS
 
 from .keys import Keys
-from .packed import Places
+from .spread import Places
 
 __all__ = ["Joins", "Lately"]
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from . import native
-from .coded import Coded, Codes
-from .strings import Strings, listed
+from . import compiled, native
+from .alike import Codes
+from .coded import Coded
+from .strings import Strings
 
 __all__ = ["Cells", "lows_coded"]
-
-
-MOST_ALTOGETHER = 2_048
-"""Values of neighbours that are looked up as one: what two have to choose from is what each has, times
-the other."""
-FEWEST_ROWS = 8
-"""For each of these values: with fewer, making them takes longer than it saves."""
-
-
-class _Texts(NamedTuple):
-    """Neighbouring attributes of spans: their texts one behind the other, and which of these each has."""
-
-    codes: Codes
-    texts: Strings
 
 
 class Cells:
@@ -49,14 +36,13 @@ class Cells:
         self._rows = rows
         self._order = order
 
-    def texts(self) -> native.Data:
+    def texts(self) -> bytes:
         """Data of a String column of all their texts."""
-        groups = [list(_together(group)) for group in self._columns]
-        every = [each.texts for group in groups for each in group]
-        if not every:
-            return b""
-        codes = [[each.codes for each in group] for group in groups]
-        return listed(every).taken(self._places(codes, [len(each.sizes) for each in every]))
+        groups: list[tuple[int, list[Any]]] = [
+            (count, [(each.texts.data, each.texts.ends, each.codes) for each in group])
+            for count, group in zip(self._rows, self._columns, strict=True)
+        ]
+        return compiled.columns.laid(groups, self._order)
 
     def numbers(self) -> bytes:
         """Data of a column of all their numbers."""
@@ -77,23 +63,6 @@ class Cells:
                 np.add(column, next(firsts), out=places[:, at])
             found.append(places)
         return _flat(found, self._order)
-
-
-def _together(columns: Sequence[Coded]) -> Iterator[_Texts]:
-    """Columns, neighbours that have few values as one."""
-    last: _Texts | None = None
-    for column in columns:
-        texts = column.texts
-        if last is not None:
-            most = min(MOST_ALTOGETHER, len(column.codes) // FEWEST_ROWS)
-            if len(last.texts.sizes) * len(texts.sizes) <= most:
-                codes = last.codes * np.int32(len(texts.sizes)) + column.codes
-                last = _Texts(codes, last.texts.times(texts))
-                continue
-            yield last
-        last = _Texts(column.codes, texts)
-    if last is not None:
-        yield last
 
 
 def _flat(rows: Sequence[NDArray[np.int32]], order: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -123,7 +92,7 @@ def lows_coded(rows: Sequence[tuple[str, ...]], codes: NDArray[Any]) -> bytes:
         return native.LOW_VERSION + offsets
     kind, code = native.index_kind(len(names))
     flat = np.array([names[name] for row in rows for name in row], code)
-    indexes = Strings(flat.tobytes(), sizes * flat.itemsize).taken(codes)
+    indexes = Strings.sized(flat.tobytes(), sizes * flat.itemsize).taken(codes)
     count = len(indexes) // flat.itemsize
     keys = native.low_indexed(kind, native.texts(list(names)), len(names), count, indexes)
     return b"".join((native.LOW_VERSION, offsets, keys))

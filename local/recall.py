@@ -22,8 +22,8 @@ from tollspan.collector.stage import Remembered
 from .keys import STANDING
 from .lately import Joins, Lately
 from .ledger import Ledger
-from .packed import Places
 from .seen import Hashes, Seen, of_texts, of_traces
+from .spread import Places
 
 __all__ = ["Recall"]
 

@@ -21,7 +21,17 @@ from tollspan.config import settings
 from tollspan.limits import backends_file
 from tollspan.limits.backends_file import BackendFile
 
-from . import budgets, budgets_api, health, ingest_api, points_api, reconcile_api, status, usage_api
+from . import (
+    budgets,
+    budgets_api,
+    compiled,
+    health,
+    ingest_api,
+    points_api,
+    reconcile_api,
+    status,
+    usage_api,
+)
 from .api import PAGE, api
 from .arrivals import Arrivals
 from .clickhouse_http import clickhouse_http
@@ -258,6 +268,7 @@ class LocalStack:
             "logs_received": self.received.logs,
             "refused": self.arrivals.told(self.urls),
             "with_token": bool(self._token),
+            "compiled": compiled.IS_COMPILED,
             "demo_calls": self.demo.calls(),
             **self._whole.counts(),
             **status.size(self.ledger),

@@ -23,14 +23,15 @@ from tollspan.collector.known import OWNER
 from tollspan.collector.opened import Scope
 from tollspan.collector.sealed import Sealed
 
+from . import compiled
 from .alike import sorted_out
 from .ids import Ids
 from .judged import Group, judged
 from .lately import Joins
 from .native import Data
-from .packed import Packed, Places
 from .recall import Recall
 from .seen import Hashes
+from .spread import Places, Spread
 from .straight_calls import of_calls
 from .straight_rows import Part, Source, Straight, source_of
 
@@ -66,6 +67,8 @@ def gone_straight(sealed: Sequence[Sealed], elsewhere: Collection[str], recall: 
     Args:
         elsewhere: traces of spans that come with these and go through the stage.
     """
+    if not compiled.IS_COMPILED:
+        return Gone(rest=[(each, place) for each in sealed for place in range(len(each))])
     gone = Gone()
     part: list[Sealed] = []
     size = 0
@@ -88,12 +91,10 @@ class _Pass:
         self._elsewhere = elsewhere
         self._recall = recall
         self._gone = gone
-        sizes = list(map(len, sealed))
-        self._of_sealed = np.repeat(np.arange(len(sealed)), sizes)
-        self._firsts = np.cumsum([0, *sizes])
-        packed = Packed(sealed)
-        self._groups: list[Group] = list(filter(None, map(judged, sorted_out(packed))))
-        self._ids = Ids(packed.ids())
+        self._spread = Spread(sealed)
+        ids, alike = sorted_out(self._spread)
+        self._groups: list[Group] = list(filter(None, map(judged, alike)))
+        self._ids = Ids(ids)
 
     def go(self) -> None:
         straight = self._straight()
@@ -128,16 +129,17 @@ class _Pass:
 
     def _by_sealed(self, rows: Places) -> Iterator[tuple[Sealed, Places]]:
         """Spans, in the order in which they came, by whom they came with, and their places there."""
-        cuts = np.searchsorted(rows, self._firsts).tolist()
+        firsts = self._spread.firsts
+        cuts = np.searchsorted(rows, firsts).tolist()
         for sealed, first, begin, end in zip(
-            self._sealed, self._firsts.tolist(), cuts[:-1], cuts[1:], strict=False
+            self._sealed, firsts.tolist(), cuts[:-1], cuts[1:], strict=False
         ):
             if begin < end:
                 yield sealed, rows[begin:end] - first
 
     def _write(self, groups: Sequence[Group]) -> None:
         sources, of_sealed = _sources(self._sealed)
-        of_sealed = of_sealed[self._of_sealed]
+        of_sealed = of_sealed[self._spread.of_sealed]
         parts = [Part(each, self._ids.table[each.rows], of_sealed[each.rows]) for each in groups]
         ranks = np.zeros(self._ids.trace_count, np.uint64)
         for part in parts:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,14 @@ from tollspan.collector.span import STATUSES
 from tollspan.collector.values import texts
 from tollspan.columns import TEXTS
 
-from . import native
+from . import compiled, native
 from .blocks import COUNT_TYPES, EXACT_BELOW, LOW, MAP, PLAIN, STEPS, TIME, steps
 from .judged import Group
 from .native import Column, Data
-from .packed import Places
 from .ragged import lows_coded
 from .savings import COUNTED, saved
-from .straight_rows import LOWS, Part, Source, Straight, hexes, split
+from .spread import Places
+from .straight_rows import LOWS, Part, Source, Straight, split
 
 __all__ = ["StraightCalls", "of_calls"]
 
@@ -63,7 +62,7 @@ class StraightCalls(Straight):
         """
         versions = ranks[self._order] << np.uint64(18) | self.versions & np.uint64(0x3FFFF)
         shared = [
-            ("call_id", "String", hexes(self.ids, 16)),
+            ("call_id", "String", compiled.columns.hexed(self.ids, 16)),
             ("trace_id", "String", self._trace_column),
             ("time", TIME, self.starts_ns.tobytes()),
             ("version", "UInt64", versions.tobytes()),
@@ -80,7 +79,7 @@ class StraightCalls(Straight):
         for part in self._parts:
             found = [each.strings() for each in part.group.joining() if not each.stands]
             keys += found
-            traces += [hexes(part.traces(), 16)] * len(found)
+            traces += [compiled.columns.hexed(part.traces(), 16)] * len(found)
             size += len(part) * len(found)
         if not size:
             return []
@@ -95,10 +94,7 @@ class StraightCalls(Straight):
     def ids(self) -> bytes:
         """See `call.call_id`; 16 bytes of each."""
         both = np.concatenate((self._ids[:, :16], self._ids[:, 18:]), axis=1)
-        digests = map(_digest, both.tobytes().hex(" ", 24).encode().split(b" "))
-        starts = self.starts_ns.astype(">u8").view(np.uint8).reshape(-1, 8)
-        ends = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 8)
-        return np.concatenate((starts, ends), axis=1).tobytes()
+        return compiled.columns.call_ids(both, self.starts_ns)
 
     def _call_columns(self) -> list[Column]:
         lasted = bytes(len(self)) + (self._lasted / 1e9).tobytes()
@@ -230,7 +226,7 @@ def _by_what_decides(group: Group, places: Places) -> Iterator[tuple[Mapping[str
     names = [name for name in columns if name in DECIDE]
     key, most = np.zeros(len(places), np.int64), 1
     for name in names:
-        count = len(columns[name].texts.sizes)
+        count = len(columns[name].texts)
         if most * count >= _TOO_MANY:
             known, key = np.unique(key, return_inverse=True)
             most = len(known)
@@ -241,15 +237,6 @@ def _by_what_decides(group: Group, places: Places) -> Iterator[tuple[Mapping[str
         at = places[some]
         said = {name: columns[name].known[columns[name].codes[at[0]]] for name in names}
         yield said, at
-
-
-_empty = blake2b(digest_size=8)
-
-
-def _digest(named: bytes) -> bytes:
-    found = _empty.copy()  # sooner made than a new one
-    found.update(named)
-    return found.digest()
 
 
 Known = tuple[NDArray[np.bool_], NDArray[Any]]

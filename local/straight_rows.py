@@ -20,16 +20,16 @@ from tollspan.collector.opened import Scope
 from tollspan.collector.span import STATUSES, Span
 from tollspan.collector.values import mapped
 
-from . import native
+from . import compiled, native
 from .blocks import LOW, MAP, TIME
 from .coded import Coded, joined
 from .judged import Group
 from .native import Column, Data
-from .packed import Places
 from .ragged import Cells, lows_coded
-from .strings import Strings, trimmed
+from .spread import Places
+from .strings import Strings
 
-__all__ = ["LOWS", "Part", "Source", "Straight", "hexes", "source_of", "split"]
+__all__ = ["LOWS", "Part", "Source", "Straight", "source_of", "split"]
 
 LOWS = "Array(LowCardinality(String))"
 
@@ -111,11 +111,11 @@ class Straight:
 
     @cached_property
     def _trace_column(self) -> bytes:
-        return hexes(self.traces, 16)
+        return compiled.columns.hexed(self.traces, 16)
 
     @cached_property
     def _span_column(self) -> bytes:
-        return hexes(np.ascontiguousarray(self._ids[:, 18:]).tobytes(), 8)
+        return compiled.columns.hexed(np.ascontiguousarray(self._ids[:, 18:]), 8)
 
     def _column(self, *names: str, nothing: str = "") -> Coded | None:
         """An attribute of all of them, the first of `names` that a group has; None where none has any."""
@@ -162,14 +162,8 @@ class Straight:
     # --- of all rows -----------------------------------------------------------------------------
 
     def _parents(self) -> bytes:
-        each = [
-            np.zeros((len(group), 17), np.uint8)
-            if group.parents is None
-            else _hex_rows(group.parents.tobytes(), 8)
-            for group in self._groups
-        ]
-        table = self._ordered(each)
-        return trimmed(table, table[:, 0].astype(np.int64) + 1)
+        each = [(len(group), [_parents(group)]) for group in self._groups]
+        return compiled.columns.laid(each, self._order)
 
     def _names(self) -> Coded:
         found = joined([group.called for group in self._groups], self._sizes)
@@ -195,9 +189,18 @@ class Straight:
     def _resource_maps(self) -> bytes:
         written = [mapped(source.resource)[0] for source in self._sources]
         data = [native.texts(list(each.values())) for each in written]
-        values = Strings(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
+        values = Strings.sized(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
         keys = lows_coded([tuple(each) for each in written], self._of_source)
         return b"".join((keys, values.taken(self._of_source)))
+
+
+def _parents(group: Group) -> tuple[bytes, NDArray[np.uint32], NDArray[np.int32]]:
+    """Ids of their parents, each behind its length, where each ends, and which each span has."""
+    if group.parents is None:
+        return b"\0", np.ones(1, np.uint32), np.zeros(len(group), np.int32)
+    ids = compiled.columns.hexed(np.ascontiguousarray(group.parents), 8)
+    codes = np.arange(len(group), dtype=np.int32)
+    return ids, ((codes + 1) * 17).astype(np.uint32), codes
 
 
 def _low(values: Sequence[str], codes: NDArray[Any]) -> bytes:
@@ -207,19 +210,6 @@ def _low(values: Sequence[str], codes: NDArray[Any]) -> bytes:
     return native.low_coded(native.texts(list(places)), len(places), of[codes])
 
 
-def _hex_rows(data: bytes, size: int) -> NDArray[np.uint8]:
-    digits = np.frombuffer(data.hex().encode(), np.uint8).reshape(-1, 2 * size)
-    found = np.empty((len(digits), 2 * size + 1), np.uint8)
-    found[:, 0] = 2 * size
-    found[:, 1:] = digits
-    return found
-
-
 def split(data: bytes, size: int) -> list[str]:
     """Ids of `size` bytes each as hex, one by one."""
     return data.hex(" ", size).split(" ")
-
-
-def hexes(data: bytes, size: int) -> bytes:
-    """Ids of `size` bytes each as data of a String column of hex digits."""
-    return _hex_rows(data, size).tobytes()

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from . import native
+from . import compiled, native
 
-__all__ = ["Strings", "cleared", "listed", "of_arrow", "trimmed"]
+__all__ = ["Strings", "listed", "of_arrow", "trimmed"]
 
 Sizes = NDArray[np.int64]
+Ends = NDArray[np.uint32]
 Table = NDArray[np.uint8]
-Lanes = NDArray[np.uint64]
 
 _KEEP = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """Of 64 bits the first bytes, none to all."""
@@ -25,40 +24,49 @@ class Strings:
     """Strings one behind the other, each with its length in front.
 
     Args:
-        sizes: of each, with its length.
-        table: the same strings as rows, zeros behind each; of strings shorter than 128 bytes only.
+        ends: where each ends.
     """
 
-    def __init__(self, data: bytes, sizes: Sizes, table: Table | None = None) -> None:
+    def __init__(self, data: bytes, ends: Ends) -> None:
         self.data = data
-        self.sizes = sizes
-        self.table = table
+        self.ends = ends
 
     @classmethod
-    def of(cls, table: Table, sizes: Sizes) -> Strings:
-        """Strings that stand in rows, their lengths in front, zeros behind them."""
-        return cls(trimmed(table, sizes), sizes, table)
+    def sized(cls, data: bytes, sizes: Sizes) -> Strings:
+        """From the sizes of each, with its length."""
+        return cls(data, np.cumsum(sizes).astype(np.uint32))
 
     @classmethod
     def written(cls, texts: Sequence[str]) -> Strings:
         """Any texts."""
         data = [native.texts([text]) for text in texts]
-        return cls(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
+        return cls.sized(b"".join(data), np.fromiter(map(len, data), np.int64, len(data)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of each, with its length."""
+        ends = self.ends.astype(np.int64)
+        ends[1:] -= ends[:-1].copy()
+        return ends
 
     def each(self) -> Iterator[bytes]:
         """Each with its length in front."""
-        ends = np.cumsum(self.sizes).tolist()
-        for size, end in zip(self.sizes.tolist(), ends, strict=True):
-            yield self.data[end - size : end]
+        begin = 0
+        for end in self.ends.tolist():
+            yield self.data[begin:end]
+            begin = end
 
     def listed(self) -> list[str]:
         """The texts; of strings shorter than 128 bytes."""
-        ends = np.cumsum(self.sizes)
-        places = zip((ends - self.sizes + 1).tolist(), ends.tolist(), strict=True)
+        ends = self.ends.tolist()
+        places = zip([0, *ends], ends, strict=False)
         if self.data.isascii():
             text = self.data.decode()
-            return [text[a:b] for a, b in places]
-        return [self.data[a:b].decode() for a, b in places]
+            return [text[begin + 1 : end] for begin, end in places]
+        return [self.data[begin + 1 : end].decode() for begin, end in places]
 
     def are_utf8(self) -> bool:
         """Whether strings shorter than 128 bytes are UTF-8: their lengths part them."""
@@ -70,46 +78,39 @@ class Strings:
             return False
         return True
 
-    def times(self, other: Strings) -> Strings:
-        """Each of them with each of the others behind it: one may be two or more strings then."""
-        behind = list(other.each())
-        data = b"".join([each + end for each in self.each() for end in behind])
-        return Strings(data, np.add.outer(self.sizes, other.sizes).ravel())
+    def rows(self) -> NDArray[np.uint64]:
+        """Strings (rows) 64 bits at a time, zeros behind each."""
+        sizes = self.sizes
+        least, most = int(sizes.min()), int(sizes.max())
+        width = -(-most // 8) * 8
+        every: Any = np.ndarray(
+            (len(self.data),), f"S{width}", self.data + bytes(width), strides=(1,)
+        )
+        lanes: NDArray[np.uint64] = every[self.ends - sizes].view(np.uint64)
+        lanes = lanes.reshape(len(sizes), -1)
+        for lane in range(least // 8, lanes.shape[1]):
+            lanes[:, lane] &= _KEEP[np.clip(sizes - 8 * lane, 0, 8)]
+        return lanes
 
-    def taken(self, codes: NDArray[Any]) -> native.Data:
+    def taken(self, codes: NDArray[Any]) -> bytes:
         """Those that `codes` name, one behind the other."""
-        count = len(self.sizes)
-        if len(codes) == count and codes[0] == 0 and (np.diff(codes) == 1).all():
-            return self.data
+        count = len(self.ends)
         if count == 1:
             return self.data * len(codes)
-        ends = np.zeros(count + 1, np.int32)
-        np.cumsum(self.sizes, out=ends[1:])
-        pool = pa.BinaryArray.from_buffers(
-            pa.binary(), count, [None, pa.py_buffer(ends), pa.py_buffer(self.data)]
-        )
-        taken = pool.take(pa.array(codes))
-        _, offsets, found = taken.buffers()
-        end = np.frombuffer(offsets, np.int32)[len(taken)]
-        return memoryview(found)[:end]
+        if len(codes) == count and codes[0] == 0 and (np.diff(codes) == 1).all():
+            return self.data
+        column = (self.data, self.ends, np.ascontiguousarray(codes, np.int32))
+        return compiled.columns.laid([(len(codes), [column])])
 
 
 def listed(parts: Sequence[Strings]) -> Strings:
     """All of them, one behind the other."""
-    return Strings(
-        b"".join(part.data for part in parts), np.concatenate([part.sizes for part in parts])
-    )
-
-
-def cleared(lanes: Lanes, sizes: Sizes) -> Lanes:
-    """Rows of bytes, as 64-bit numbers, with zeros behind the first so many of each; changes them."""
-    least, most = int(sizes.min()), int(sizes.max())
-    for lane in range(least // 8, lanes.shape[1]):
-        if least == most:
-            lanes[:, lane] &= _KEEP[min(max(least - 8 * lane, 0), 8)]
-        else:
-            lanes[:, lane] &= _KEEP[np.clip(sizes - 8 * lane, 0, 8)]
-    return lanes
+    if len(parts) == 1:
+        return parts[0]
+    before = np.cumsum([0, *(len(part.data) for part in parts)])
+    ends = [part.ends + first for part, first in zip(parts, before, strict=False)]
+    data = b"".join(part.data for part in parts)
+    return Strings(data, np.concatenate(ends).astype(np.uint32))
 
 
 def trimmed(table: Table, sizes: Sizes) -> bytes:
@@ -121,14 +122,7 @@ def trimmed(table: Table, sizes: Sizes) -> bytes:
 
 
 def of_arrow(texts: Any) -> Strings:
-    """Texts in an Arrow array, each of less than 128 ASCII characters."""
+    """Texts in an Arrow array, each of less than 128 characters of ASCII."""
     _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, np.int32, len(texts) + 1).astype(np.int64)
-    sizes = np.diff(ends) + 1
-    found = np.empty(int(ends[-1]) + len(texts), np.uint8)
-    lengths = ends[:-1] + np.arange(len(texts))
-    is_text = np.full(len(found), True)
-    is_text[lengths] = False
-    found[lengths] = sizes - 1
-    found[is_text] = np.frombuffer(data, np.uint8, int(ends[-1]))
-    return Strings(found.tobytes(), sizes)
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1)[1:] + np.arange(1, len(texts) + 1)
+    return Strings(compiled.columns.texts(data, offsets, len(texts)), ends.astype(np.uint32))

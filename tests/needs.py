@@ -50,3 +50,10 @@ def demo_python() -> Path:
     if importlib.util.find_spec("litellm") is not None:
         return Path(sys.executable)
     missing("litellm", "no .venv-demo here; `make venvs` makes it")
+
+
+def compiled() -> None:
+    """The parts in C, which are built with the package where there is a compiler."""
+    for module in ("tollspan.collector._framed", "tollspan.local._columns"):
+        if importlib.util.find_spec(module) is None:
+            missing("compiled", f"no {module}: the package was installed without a compiler")

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import needs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spans import START_NS, attempt, foreign, hop, owner, protobuf, span
 
 from tollspan import semconv
-from tollspan.collector import wire
+from tollspan.collector import framed, wire
 from tollspan.collector.foreign import normalised, settled
 from tollspan.collector.receiver import Malformed
 from tollspan.collector.row_prices import derived
 from tollspan.collector.sealed import Sealed
 from tollspan.collector.span import Span
 from tollspan.collector.stage import Stage
-from tollspan.local import alike, coded, lately
+from tollspan.local import alike, compiled, lately
 from tollspan.local.ledger import Ledger, LedgerError
 from tollspan.local.recall import Recall
 from tollspan.local.writer import Told, Writer
+
+needs.compiled()
 
 TABLES = ("spans", "llm_calls", "llm_hops", "span_links")
 ASKED = (
@@ -47,8 +50,8 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         # So that a few spans are sorted as thousands are: values that seem to differ in every span apart
         # from others.
         patch.setattr(alike, "FEWEST", 1)
-        patch.setattr(coded, "SAMPLE", 2)
-        patch.setattr(coded, "DIFFERENT", 1)
+        patch.setattr(alike, "SAMPLE", 2)
+        patch.setattr(alike, "DIFFERENT", 1)
         made = Ledger(tmp_path_factory.mktemp("ledger"))
         yield made
         made.close()
@@ -211,6 +214,20 @@ def test_calls_go_straight_with_their_attempts_and_are_told(ledger: Ledger) -> N
     assert len(found[0]) == 78
     assert sum(row["cache_saved_usd"] is not None for row in found[1]) == 39
     assert found == rows(ledger, [[body]], straight=False)
+
+
+def test_without_what_is_compiled_the_same_rows_come_about(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [protobuf([call(number), tried(number)]) for number in range(1, 9)]
+    wanted = rows(ledger, [bodies], straight=True)
+    monkeypatch.setattr(compiled, "IS_COMPILED", False)
+    monkeypatch.setattr(framed, "_framed", lambda body: None)
+    written = Written(ledger, straight=True)
+    written.take(bodies)
+
+    assert written.stage.held(f"{101:032x}") is not None, "the stage has seen them"
+    assert written.rows() == wanted
 
 
 LATE: dict[str, Callable[[], Span]] = {

@@ -17,6 +17,7 @@ function about(status) {
     ["data directory", status.data_dir],
     ["ledger", `${count(status.ledger_rows)} rows, ${bytes(status.ledger_bytes)}`],
     ["running since", clock(status.started)],
+    ["compiled parts", status.compiled ? null : "absent: no compiler when tollspan was installed; spans go in more slowly"],
   ].filter(([, value]) => value !== null && value !== undefined);
   return el(
     "section",
