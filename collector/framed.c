@@ -6,6 +6,7 @@
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 enum { OWN = 0x0A, MANY = 0x12, ADDRESS = 0x1A, MOST_BYTES = 5 };
 

@@ -1,4 +1,4 @@
-/* What one spans' worth of bytes is taken apart into, and what the values of many are kept in. */
+/* What a span is taken apart into, and what the values of many are kept in. */
 
 #ifndef TOLLSPAN_COLUMNS_H
 #define TOLLSPAN_COLUMNS_H
@@ -7,6 +7,7 @@
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Whether so many bytes are the same. Most are few: loads that overlap are made sooner than a call. */
@@ -100,6 +101,22 @@ bool span_read(const uint8_t *at, const uint8_t *end, Times times, Span *span);
 
 void crc_prepared(void);
 uint32_t crc32_of(const uint8_t *at, size_t size);
+
+/* --- shape.c -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t sample, different;
+} Parting; /* where so many of the first spans have values that differ, these stand apart */
+
+typedef struct {
+    struct Shape **shapes;
+    size_t count, most, last;
+    Parting parting;
+} Shapes; /* room for `most` in `shapes` */
+
+bool shapes_add(Shapes *shapes, const Span *span, int64_t number);
+PyObject *shapes_told(const Shapes *shapes, size_t fewest);
+void shapes_free(Shapes *shapes);
 
 /* --- what Python calls --------------------------------------------------------------------------- */
 
