@@ -6,7 +6,7 @@ made off the clock and never used twice, so that nothing is remembered but what 
 remembers. `ledger` and its kin start behind two whole commits; `steady` sends a million calls, so that
 parts of all tables are merged within its time, and waits for the last of these merges. Figures are the
 best round, which the machine disturbed least; ratios are medians of the rounds' own. Results go to
-`bench/results/stage.json`.
+`bench/results/stage.json`; there `again` says what was measured later than the rest (`--again`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,16 +151,25 @@ def one(subject: str, spans: int) -> dict[str, float]:
     return found
 
 
-def measured(spans: int, rounds: int) -> dict[str, Any]:
-    found: dict[str, list[dict[str, float]]] = {subject: [] for subject in SUBJECTS}
+def in_turn(subjects: Iterable[str], spans: int, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """What each round of each said."""
+    found: dict[str, list[dict[str, float]]] = {subject: [] for subject in subjects}
     for number in range(rounds):
-        for subject in SUBJECTS:
+        for subject, each in found.items():
             if number >= MOST_ROUNDS.get(subject, rounds):
                 continue
             many = max(int(spans / LESS.get(subject, 1)), traffic.BATCH)
-            found[subject].append(one(subject, many))
-            rate = found[subject][-1]["per_cpu_s"]
-            print(f"round {number + 1}: {subject:11} {rate:12,.0f} spans per CPU-second")
+            each.append(one(subject, many))
+            rate = each[-1]["per_cpu_s"]
+            print(
+                f"round {number + 1}: {subject:11} {rate:12,.0f} spans per CPU-second", flush=True
+            )
+    return found
+
+
+def measured(spans: int, rounds: int) -> dict[str, Any]:
+    """Everything."""
+    found = in_turn(SUBJECTS, spans, rounds)
     ratios = [
         fast["per_cpu_s"] / slow["per_cpu_s"]
         for fast, slow in zip(found["step"], found["naive"], strict=True)
@@ -176,6 +186,17 @@ def measured(spans: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def again(subjects: Sequence[str], spans: int, rounds: int) -> dict[str, Any]:
+    """What was kept, with some subjects measured again: of what the others do nothing has changed."""
+    kept: dict[str, Any] = json.loads((RESULTS / "stage.json").read_text())
+    found = {name: _summary(each) for name, each in in_turn(subjects, spans, rounds).items()}
+    return {**kept, **found, "again": {**kept.get("again", {}), **dict.fromkeys(found, _today())}}
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
 def _summary(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
     rates = [round(each["per_cpu_s"]) for each in rounds]
     return {
@@ -190,6 +211,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.stage", description=__doc__)
     parser.add_argument("--spans", type=int, default=131_072)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--again", nargs="+", choices=SUBJECTS, help="these alone, beside the others that were kept"
+    )
     parser.add_argument("--subject", choices=SUBJECTS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     keep_pages()
@@ -197,8 +221,11 @@ def main() -> None:
     if asked.subject:
         print(json.dumps(SUBJECTS[asked.subject](asked.spans)))
         return
-    agree()
-    found = measured(asked.spans, asked.rounds)
+    if asked.again:
+        found = again(asked.again, asked.spans, asked.rounds)
+    else:
+        agree()
+        found = measured(asked.spans, asked.rounds)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "stage.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
