@@ -323,6 +323,17 @@ def test_who_sends_no_otlp_hears_of_it_alone(ledger: Ledger) -> None:
     assert [row["trace_id"] for row in written.rows()[1]] == [f"{101:032x}", f"{104:032x}"]
 
 
+@pytest.mark.parametrize("place", [b"span 2", b"gen_ai.operation.name"])
+def test_names_that_are_no_text_are_refused_as_everywhere(ledger: Ledger, place: bytes) -> None:
+    bodies = [protobuf([call(1)]), protobuf([call(2)]), protobuf([call(3)])]
+    bodies[1] = bodies[1].replace(place, b"\xff" + place[1:], 1)
+    written = Written(ledger, straight=True)
+    taken = [written.writer.take(wire.traces(body, seals=True)) for body in bodies]
+
+    assert [type(each.exception(30)) for each in taken] == [type(None), Malformed, type(None)]
+    assert len(written.rows()[1]) == 2
+
+
 def test_a_name_that_is_longer_than_its_attribute_says_harms_no_other_sender(
     ledger: Ledger,
 ) -> None:
